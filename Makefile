@@ -1,0 +1,62 @@
+# SR Geo: `make help` lists what there is to make.
+
+PYTHON ?= python3
+# Which PyTorch the training tests get: `make test TORCH=torch==2.13.0`. Unset, the newest.
+TORCH ?=
+
+VENV := .venv
+TRAIN := .venv-train
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Settings of the shell that would show another Python, PROJ or GDAL than the environment's own.
+unexport PYTHONPATH PYTHONHOME PROJ_LIB PROJ_DATA GDAL_DATA
+
+# $(call install,ENVIRONMENT,REQUIREMENTS): uv where it is installed, pip otherwise. An environment whose making was stopped has no pip yet.
+install = @echo "Installing $(2) into $(1)"; \
+	if command -v uv >/dev/null 2>&1; then uv pip install --quiet --python $(1)/bin/python $(2); else \
+	{ $(1)/bin/python -m pip --version >/dev/null 2>&1 || $(1)/bin/python -m ensurepip >/dev/null; } && \
+	$(1)/bin/python -m pip install --quiet $(2); fi
+
+.PHONY: help demo test lint clean
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/light  ## install SR Geo and run it on the sample data (result and report in demo/)
+	$(VENV)/bin/sr-geo demo demo
+
+test: $(VENV)/dev $(TRAIN)/dev  ## lint, type check and run every test
+	@status=0; \
+	$(MAKE) --no-print-directory lint || status=1; \
+	if [ -d tests/train ]; then $(TRAIN)/bin/python -m pytest tests/train || status=1; fi; \
+	$(VENV)/bin/python -m pytest --ignore=tests/train || status=1; \
+	exit $$status
+
+lint: $(VENV)/dev $(TRAIN)/dev  ## ruff and mypy only
+	@status=0; $(VENV)/bin/ruff check . || status=1; $(TRAIN)/bin/mypy || status=1; exit $$status
+
+clean:  ## remove the environments, caches and demo results
+	rm -rf $(VENV) $(TRAIN) demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The environments. Each stamp is renewed when pyproject.toml changes.
+
+$(VENV)/bin/python $(TRAIN)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "$(PYTHON) is missing or older than 3.10: install Python 3.10 or later, or name one with make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "$(PYTHON) cannot make environments: on Debian and Ubuntu, apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(@D)/..
+
+$(VENV)/light: pyproject.toml | $(VENV)/bin/python
+	$(call install,$(VENV),--editable .)
+	@touch $@
+
+$(VENV)/dev: pyproject.toml | $(VENV)/bin/python
+	$(call install,$(VENV),--editable '.[dev$(comma)eval]')
+	@touch $@ $(VENV)/light
+
+$(TRAIN)/dev: pyproject.toml | $(TRAIN)/bin/python
+	$(call install,$(TRAIN),$(TORCH) --editable '.[dev$(comma)eval$(comma)train]')
+	@touch $@
+
+comma := ,

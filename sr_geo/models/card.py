@@ -1,0 +1,75 @@
+"""The card of a model: what it was made for, from what, and how well it does. Lives in the ONNX file's metadata."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+METADATA_KEY = "sr_geo_card"
+"""Key of the card's JSON in the metadata of an ONNX file."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TrainingData(_Part):
+    """One source that a model was trained on."""
+
+    name: str
+    licence: str
+    share: float = Field(ge=0.0, le=1.0)
+    """Share of the samples drawn from it."""
+
+
+class Quality(_Part):
+    """One measured figure."""
+
+    test_set: str
+    condition: str
+    """What the low-resolution input was made with, e.g. ``sigma 1.6``."""
+    metric: str
+    """With its unit, e.g. ``PSNR gain over bicubic, dB``."""
+    value: float
+
+
+class Card(_Part):
+    """Everything that must be known to run a model rightly and to judge what it gives."""
+
+    schema_version: Literal[1] = 1
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    title: str
+    family: str
+    domain: Literal["satellite", "photo", "medical", "plate", "face"]
+    scale: int = Field(ge=2, le=8)
+    bands: tuple[str, ...] = Field(min_length=1)
+    """Roles of the channels, in order; an input without these bands is refused."""
+    halo: int = Field(ge=0)
+    """Input pixels around a window that can influence its output."""
+    exact_halo: bool
+    """Whether the halo is the whole receptive field, so that tiles equal the whole; otherwise seams are ≤ 1/255 and blended."""
+    sigma: tuple[float, float] | None
+    """Range of the sensor blur (output pixels) that the network was trained for and takes as input; None: it takes none."""
+    alignment: Literal["corner"] = "corner"
+    """Which points of input and output pixels coincide: the outer corner of the raster."""
+    commutes_with_gain_and_offset: bool
+    """Whether ``net(a·x + b) = a·net(x) + b`` for one gain and an offset per band: units then do not matter."""
+    leaning: Literal["fidelity", "perception"] = "fidelity"
+    parameters: int = Field(gt=0)
+    training: tuple[TrainingData, ...]
+    recipe: str
+    """The recipe as JSON, whole."""
+    commit: str
+    """Commit of the code that trained it."""
+    quality: tuple[Quality, ...] = ()
+    limits: str
+    """Where it must not be used or believed."""
+    licence: str
+    """Of the weights."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Card":
+        if len(set(self.bands)) != len(self.bands):
+            raise ValueError(f"bands {self.bands}: each role may stand once")
+        if self.sigma is not None and not 0.0 <= self.sigma[0] <= self.sigma[1]:
+            raise ValueError(f"sigma {self.sigma}: expected a range from low to high")
+        return self

@@ -1,0 +1,1 @@
+"""Georeferenced rasters: opened as scenes, enhanced as a stream of tiles, cut to parcels, written whole."""

@@ -1,0 +1,158 @@
+"""From a scene and what the user asks to what happens to every band: model, blur, and the way of each band."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from sr_geo.errors import BandError
+from sr_geo.models.card import Card
+from sr_geo.models.catalog import for_bands, load_model
+from sr_geo.models.session import Device, Upscaler
+from sr_geo.raster.options import OtherBands
+from sr_geo.raster.plain import storable
+from sr_geo.raster.roles import default_sigma
+from sr_geo.raster.scene import Band, Scene
+from sr_geo.raster.tiles import BandPlan, Consistency, TilePlanning, Way
+
+CLASSES = ("scl", "qa_pixel", "qa_radsat", "qa_aerosol", "fmask", "cloud mask", "mask", "qa")
+"""Descriptions of bands that hold classes or bits: their values are repeated, never mixed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blur:
+    """Blur of a band's sensor and how it was found."""
+
+    sigma: float
+    origin: str
+
+
+def choose_model(scene: Scene, model: str | Path | None, *, device: Device, threads: int | None) -> Upscaler:
+    """The model asked for, or the shipped one that uses most bands of the scene.
+
+    Raises:
+        BandError: no model can run on the bands that are known.
+        ModelError: the model asked for cannot be used.
+    """
+    if model is not None:
+        return load_model(model, device=device, threads=threads)
+    if len(_pictures(scene.bands)) == 1:
+        return load_model("satellite-rgb-x4", device=device, threads=threads)
+    roles = {band.role for band in scene.bands if band.role is not None}
+    entry = for_bands(roles)
+    if entry is None:
+        raise BandError(f"{scene.path}: {_bands_at_hand(scene.bands)}; say which band is which, for instance --bands r=3,g=2,b=1,nir=4")
+    return load_model(entry.name, device=device, threads=threads)
+
+
+def plan_bands(scene: Scene, card: Card, blurs: Sequence[Blur], *, other_bands: OtherBands, consistency: Consistency) -> TilePlanning:
+    """What happens to each band.
+
+    A raster of one band feeds all channels of the network and takes the mean of what comes out.
+
+    Args:
+        scene: the input.
+        card: of the model.
+        blurs: for each band of the scene.
+        other_bands: what to do with bands that the network was not trained on.
+        consistency: of the run.
+
+    Raises:
+        BandError: the scene lacks a band that the network needs.
+    """
+    pictures = _pictures(scene.bands)
+    if len(pictures) == 1:
+        feeding = dict.fromkeys(range(len(card.bands)), pictures[0])
+    else:
+        found = {channel: scene.find(role) for channel, role in enumerate(card.bands)}
+        missing = [card.bands[channel] for channel, index in found.items() if index is None]
+        if missing:
+            raise BandError(
+                f"{scene.path}: model {card.name} needs {', '.join(card.bands)}, there is no {', '.join(missing)} "
+                f"({_bands_at_hand(scene.bands)}); say which band is which with --bands, or choose another --model"
+            )
+        feeding = {channel: index for channel, index in found.items() if index is not None}
+    plans = []
+    nodata = common_nodata(scene)
+    for index, band in enumerate(scene.bands):
+        channels = tuple(channel for channel, source in feeding.items() if source == index)
+        way: Way
+        if channels:
+            way = "network"
+        elif index not in pictures:
+            way = "nearest"
+        elif other_bands == "drop":
+            continue
+        else:
+            way = other_bands
+        encoding = replace(band.encoding, nodata=nodata)
+        plans.append(BandPlan(index, band.role, way, encoding, channels, blurs[index].sigma, blurs[index].origin))
+    position = {plan.index: number for number, plan in enumerate(plans)}
+    inputs = tuple(position[feeding[channel]] for channel in range(len(card.bands)))
+    return TilePlanning(card, tuple(plans), inputs, consistency, scene.dtype)
+
+
+def common_nodata(scene: Scene) -> float | None:
+    """The nodata value of the output: a GeoTIFF has one for all bands, while those of a VRT or of a product may differ."""
+    values = [band.encoding.nodata for band in scene.bands if band.encoding.nodata is not None]
+    return storable(values[0], scene.dtype) if values else None
+
+
+def find_blurs(scene: Scene, psf: Literal["auto"] | float, card: Card) -> tuple[Blur, ...]:
+    """Blur of each band: given, measured on edges of the scene, or the default of its sensor; within the card's range.
+
+    A band that was resampled from a coarser grid is blurred in proportion.
+
+    Args:
+        scene: the input; a few windows of it are read where the blur is to be measured.
+        psf: ``auto``, or a standard deviation in output pixels for all bands.
+        card: of the model.
+    """
+    if psf != "auto":
+        return tuple(_within(Blur(float(psf), "given"), card) for _ in scene.bands)
+    return tuple(_within(blur, card) for blur in measure_blurs(scene))
+
+
+def measure_blurs(scene: Scene) -> tuple[Blur, ...]:
+    """Blur of each band by its own edges, or the default of its sensor where there are too few good ones."""
+    from sr_geo.psf import find_edges, sample_windows, sigma_of_edges
+
+    pictures = _pictures(scene.bands)
+    samples = [scene.read(window, pictures) for window in sample_windows(scene.height, scene.width)]
+    blurs = []
+    for index, band in enumerate(scene.bands):
+        if index not in pictures:
+            blurs.append(Blur(0.0, "not needed"))
+            continue
+        place = pictures.index(index)
+        estimate = sigma_of_edges([find_edges(values[place].astype(np.float32), valid[place]) for values, valid in samples])
+        if estimate.sigma is not None:
+            blurs.append(Blur(estimate.sigma, f"measured on {estimate.edges} edges"))
+        else:
+            origin = "default" if scene.sensor is None else f"default of {scene.sensor}"
+            blurs.append(Blur(default_sigma(scene.sensor, band.role), f"{origin} ({estimate.edges} good edges are too few)"))
+    return tuple(blurs)
+
+
+def _within(blur: Blur, card: Card) -> Blur:
+    """The blur, or the nearest that the network was trained for; what was cut off is told."""
+    if card.sigma is None or blur.sigma == 0.0:
+        return blur
+    low, high = card.sigma
+    if low <= blur.sigma <= high:
+        return blur
+    return Blur(float(np.clip(blur.sigma, low, high)), f"{blur.origin}: {blur.sigma:.2f}, beyond the model's {low:g} to {high:g}")
+
+
+def _pictures(bands: Sequence[Band]) -> list[int]:
+    """Bands that hold a picture: not alpha, not classes."""
+    return [index for index, band in enumerate(bands) if band.color not in ("alpha", "palette") and band.description.lower() not in CLASSES]
+
+
+def _bands_at_hand(bands: Sequence[Band]) -> str:
+    known = [f"band {index + 1} is {band.role}" for index, band in enumerate(bands) if band.role is not None]
+    if not known:
+        return f"nothing tells which of its {len(bands)} bands is which"
+    return f"of its {len(bands)} bands, " + ", ".join(known)

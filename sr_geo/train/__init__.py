@@ -1,0 +1,1 @@
+"""Training: recipes, data, networks and export. Needs the extra `train` (PyTorch)."""

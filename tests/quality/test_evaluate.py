@@ -1,0 +1,214 @@
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+
+from sr_geo.consistency import Sensor, make_consistent, seen
+from sr_geo.errors import EvaluationError, InputError
+from sr_geo.quality.evaluate import Evaluation, evaluate_rasters
+from sr_geo.quality.metrics import psnr, ssim
+
+Write = Callable[..., Path]
+FINE, COARSE = Affine(2.5, 0, 600_000, 0, -2.5, 5_200_000), Affine(10, 0, 600_000, 0, -10, 5_200_000)
+BANDS = ("blue", "green", "red", "nir")
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Writes a raster and says where."""
+
+    def write(
+        name: str, values: np.ndarray, *, transform: Affine = FINE, bands: Sequence[str] = BANDS, crs: str = "EPSG:32642",
+        nodata: float | None = None, scale: float = 1.0, offset: float = 0.0, tags: dict[str, str] | None = None,
+    ) -> Path:  # fmt: skip
+        path = tmp_path / name
+        profile: dict[str, Any] = {"driver": "GTiff", "crs": crs, "transform": transform, "dtype": values.dtype, "nodata": nodata}
+        with rasterio.open(path, "w", count=len(values), height=values.shape[1], width=values.shape[2], **profile) as dataset:
+            dataset.write(values)
+            if bands:
+                dataset.descriptions = tuple(bands)
+            if (scale, offset) != (1.0, 0.0):
+                dataset.scales, dataset.offsets = (scale,) * len(values), (offset,) * len(values)
+            dataset.update_tags(**(tags or {}))
+        return path
+
+    return write
+
+
+def pictures(bands: int = 4, size: tuple[int, int] = (160, 192)) -> tuple[np.ndarray, np.ndarray]:
+    """Reflectance × 10000 as uint16: a truth, and one like it with errors."""
+    from scipy.ndimage import gaussian_filter
+
+    rng = np.random.default_rng(4)
+    truth = 2000.0 + 3000.0 * gaussian_filter(rng.normal(size=(bands, *size)), (0, 2, 2))
+    other = gaussian_filter(truth, (0, 1, 1)) + 10.0
+    return truth.clip(1, 9999).round().astype(np.uint16), other.clip(1, 9999).round().astype(np.uint16)
+
+
+def test_figures_are_those_of_the_arrays(write: Write) -> None:
+    truth, other = pictures()
+    found = evaluate_rasters(write("t.tif", truth), write("e.tif", other), border=4, data_range=5000.0)
+    expected = psnr(truth, other, data_range=5000.0, border=4)
+    assert found.together.psnr == pytest.approx(expected.together)
+    assert [band.psnr for band in found.bands] == pytest.approx(expected.bands)
+    assert found.together.ssim == pytest.approx(ssim(truth, other, data_range=5000.0, border=4).together, abs=1e-5)
+    assert [band.name for band in found.bands] == list(BANDS)
+    assert found.together.bias == pytest.approx(10.0, abs=1.0)
+    assert found.compared == 1.0
+
+
+def test_windows_change_nothing(write: Write) -> None:
+    truth, other = pictures()
+    coarse = truth.reshape(4, 40, 4, 48, 4).mean(axis=(2, 4)).round().astype(np.uint16)
+    paths = write("t.tif", truth), write("e.tif", other)
+    lr = write("lr.tif", coarse, transform=COARSE)
+    whole, tiled = (evaluate_rasters(*paths, lr=lr, psf=1.6, border=3, tile=tile) for tile in (1024, 52))
+    for one, two in zip(whole.rows()[1:], tiled.rows()[1:], strict=True):
+        assert one[0] == two[0]
+        assert [float(x) for x in one[1:] if x] == pytest.approx([float(x) for x in two[1:] if x], rel=1e-3)
+    assert whole.consistency is not None
+    assert tiled.consistency is not None
+    assert whole.consistency.mean_absolute == pytest.approx(tiled.consistency.mean_absolute, rel=1e-5)
+
+
+def test_equal_rasters_are_perfect_and_the_table_says_so(write: Write) -> None:
+    truth, _ = pictures()
+    found = evaluate_rasters(write("t.tif", truth), write("e.tif", truth), perceptual=False)
+    assert found.together.psnr is None
+    assert found.together.rmse == 0.0
+    assert found.rows()[1] == ("PSNR, dB", "∞", "∞", "∞", "∞", "∞")
+
+
+def test_the_table_is_rectangular_and_the_json_comes_back(write: Write) -> None:
+    truth, other = pictures()
+    lr = write("lr.tif", truth[:, ::4, ::4].copy(), transform=COARSE)
+    found = evaluate_rasters(write("t.tif", truth), write("e.tif", other), lr=lr)
+    assert {len(row) for row in found.rows()} == {6}
+    assert Evaluation.model_validate_json(found.model_dump_json()) == found
+
+
+def test_nodata_is_left_out_whatever_it_holds(write: Write) -> None:
+    truth, other = pictures()
+    truth[:, 20:60, 30:90], other[:, 100:120, :] = 0, 0
+    found = evaluate_rasters(write("t.tif", truth, nodata=0), write("e.tif", other, nodata=0), data_range=5000.0)
+    valid = (truth > 0) & (other > 0)
+    assert found.together.psnr == pytest.approx(psnr(truth, other, data_range=5000.0, valid=valid).together)
+    assert found.compared == pytest.approx(valid.mean())
+
+
+def test_nothing_valid_in_common_gives_no_figure(write: Write) -> None:
+    truth, other = pictures()
+    truth[:, :80], other[:, 80:] = 0, 0
+    found = evaluate_rasters(write("t.tif", truth, nodata=0), write("e.tif", other, nodata=0))
+    assert found.compared == 0.0
+    assert found.together.psnr is None
+    assert found.rows()[1][1] == "–"
+
+
+def test_bands_are_paired_by_role(write: Write) -> None:
+    truth, other = pictures()
+    swapped = write("e.tif", other[::-1].copy(), bands=BANDS[::-1])
+    found = evaluate_rasters(write("t.tif", truth[:3], bands=BANDS[:3]), swapped)
+    assert [band.name for band in found.bands] == ["blue", "green", "red"]
+    assert found.together.bias == pytest.approx(10.0, abs=1.0)
+
+
+def test_scale_and_offset_are_taken_into_account(write: Write) -> None:
+    truth, other = pictures()
+    reflectance = (other * 1e-4).astype(np.float32)
+    one = evaluate_rasters(write("t.tif", truth), write("e.tif", other))
+    two = evaluate_rasters(write("t2.tif", truth, scale=1e-4, offset=-0.1), write("e2.tif", reflectance - np.float32(0.1), bands=BANDS))
+    assert two.together.rmse == pytest.approx(one.together.rmse, rel=1e-3)
+
+
+@pytest.mark.parametrize(("dtype", "peak", "rule"), [("uint8", 255.0, "8 bits"), ("uint16", None, "99.5th percentile of the reference")])
+def test_the_data_range_is_stated(write: Write, dtype: str, peak: float | None, rule: str) -> None:
+    truth = (pictures()[0] // 40).astype(dtype)
+    found = evaluate_rasters(write("t.tif", truth), write("e.tif", truth), perceptual=False)
+    assert found.data_range_rule == rule
+    assert found.data_range == pytest.approx(np.percentile(truth, 99.5) if peak is None else peak)
+
+
+def test_consistency_tells_a_consistent_raster_from_another_and_takes_the_blur_from_the_tags(write: Write) -> None:
+    truth, _ = pictures()
+    sensor = Sensor(1.3)
+    pad = sensor.reach * 4
+    fine = np.pad(truth.astype(np.float32), ((0, 0), (pad, pad), (pad, pad)), mode="symmetric")
+    coarse = np.stack([seen(plane, sensor) for plane in fine])
+    edge = sensor.halo
+    around = np.pad(coarse, ((0, 0), (edge, edge), (edge, edge)), mode="symmetric")
+    smooth = around.repeat(4, axis=1).repeat(4, axis=2)
+    right = np.stack([make_consistent(a, b, sensor) for a, b in zip(smooth, around, strict=True)])
+    tags = {"SR_GEO_PSF": json.dumps(dict.fromkeys(BANDS, "1.300 (given)"))}
+    lr = write("lr.tif", coarse.astype(np.float32), transform=COARSE)
+    paths = write("t.tif", truth.astype(np.float32)), write("e.tif", right, tags=tags), write("w.tif", coarse.repeat(4, 1).repeat(4, 2))
+    good, bad = evaluate_rasters(paths[0], paths[1], lr=lr).consistency, evaluate_rasters(paths[0], paths[2], lr=lr, psf=1.3).consistency
+    assert good is not None
+    assert bad is not None
+    assert good.psf == (1.3,) * 4
+    assert good.mean_absolute is not None
+    assert bad.mean_absolute is not None
+    assert good.mean_absolute < 0.5 * bad.mean_absolute
+
+
+def test_trust_of_the_truth_is_best(write: Write) -> None:
+    truth, other = pictures()
+    lr = write("lr.tif", truth.reshape(4, 40, 4, 48, 4).mean(axis=(2, 4)).round().astype(np.uint16), transform=COARSE)
+    path = write("t.tif", truth)
+    best, blurred = evaluate_rasters(path, path, lr=lr).trust, evaluate_rasters(path, write("e.tif", other), lr=lr).trust
+    assert best is not None
+    assert blurred is not None
+    assert best.improvement == pytest.approx(0.9647, abs=2e-3)
+    assert blurred.improvement is not None
+    assert best.improvement is not None
+    assert blurred.improvement < best.improvement
+
+
+def test_an_alpha_band_is_not_compared(write: Write) -> None:
+    truth, other = pictures()
+    alpha = np.full((1, *truth.shape[1:]), 65535, np.uint16)
+    path = write("t.tif", np.concatenate([truth, alpha]), bands=())
+    with rasterio.open(path, "r+") as dataset:
+        dataset.colorinterp = [rasterio.enums.ColorInterp.gray] * 4 + [rasterio.enums.ColorInterp.alpha]
+    assert len(evaluate_rasters(path, write("e.tif", other, bands=())).bands) == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"transform": FINE @ Affine.translation(1, -2)}, r"-2\.00 rows and 1\.00 columns off"),
+        ({"transform": COARSE}, "the reference is finer"),
+        ({"transform": Affine(1, 0, 600_000, 0, -1, 5_200_000)}, "the reference is coarser"),
+        ({"crs": "EPSG:32643"}, "coordinate systems"),
+    ],
+)
+def test_other_grids_are_refused(write: Write, change: dict[str, Any], message: str) -> None:
+    truth, other = pictures(1)
+    with pytest.raises(EvaluationError, match=message):
+        evaluate_rasters(write("t.tif", truth, bands=()), write("e.tif", other, bands=(), **change))
+
+
+def test_other_extents_bands_and_inputs_are_refused(write: Write) -> None:
+    truth, other = pictures()
+    path = write("t.tif", truth)
+    with pytest.raises(EvaluationError, match="same extent"):
+        evaluate_rasters(path, write("a.tif", other[:, :-1].copy()))
+    with pytest.raises(EvaluationError, match=r"has 4 band\(s\)"):
+        evaluate_rasters(path, write("b.tif", other[:2].copy(), bands=()))
+    enhanced = write("c.tif", other)
+    with pytest.raises(EvaluationError, match="are not the input"):
+        evaluate_rasters(path, enhanced, lr=enhanced)
+    with pytest.raises(EvaluationError, match="nothing is left"):
+        evaluate_rasters(path, enhanced, border=80)
+    coarse = write("d.tif", truth[:, ::4, ::4].copy(), transform=COARSE)
+    with pytest.raises(EvaluationError, match="2 blurs for 4 bands"):
+        evaluate_rasters(path, enhanced, lr=coarse, psf=(1.0, 2.0))
+    with pytest.raises(EvaluationError, match="lacks bands"):
+        evaluate_rasters(path, enhanced, lr=write("f.tif", truth[:3, ::4, ::4].copy(), transform=COARSE, bands=BANDS[:3]))
+    with pytest.raises(InputError):
+        evaluate_rasters(path, path.with_name("none.tif"))

@@ -1,0 +1,179 @@
+"""Which model, which blur, and which way each band goes."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rasterio.crs import CRS
+
+from sr_geo.consistency import Sensor, seen
+from sr_geo.errors import BandError, ModelError
+from sr_geo.grid import TilePlan
+from sr_geo.models.catalog import entries
+from sr_geo.radiometry import Encoding, default_encoding
+from sr_geo.raster.enhance import choose_tiles
+from sr_geo.raster.planning import Blur, choose_model, find_blurs, measure_blurs, plan_bands
+from sr_geo.raster.scene import Band, Scene
+from sr_geo.raster.tiles import TilePlanning
+from tests.onnx_models import card, write_model
+from tests.raster.products import CORNER, write_raster
+from tests.raster.test_enhance import RGBN
+
+CARD = card()
+
+
+def a_scene(*roles: str | None, height: int = 900, width: int = 1100, dtype: str = "uint16", **changes: object) -> Scene:
+    bands = tuple(Band(role, role or "", default_encoding(dtype), dtype, "undefined", "", None) for role in roles)
+    return replace(
+        Scene(
+            path="scene.tif",
+            name="scene",
+            sensor="sentinel-2",
+            height=height,
+            width=width,
+            transform=CORNER,
+            crs=CRS.from_epsg(32632),
+            dtype=dtype,
+            bands=bands,
+            tags={},
+            _layers=(),
+        ),
+        **changes,
+    )
+
+
+def plan(scene: Scene, **options: object) -> TilePlanning:
+    blurs = [Blur(2.0, "given")] * len(scene.bands)
+    return plan_bands(scene, CARD, blurs, **{"other_bands": "guided", "consistency": "psf", **options})
+
+
+def test_channels_are_fed_by_role() -> None:
+    planning = plan(a_scene("swir1", "nir", "red", None, "green", "blue"))
+    assert [band.way for band in planning.bands] == ["guided", "network", "network", "guided", "network", "network"]
+    assert planning.inputs == (5, 4, 2, 1)
+    for channel, position in enumerate(planning.inputs):
+        assert planning.bands[position].channels == (channel,)
+
+
+def test_inputs_count_what_is_left_after_dropping() -> None:
+    planning = plan(a_scene("swir1", "nir", "red", None, "green", "blue"), other_bands="drop")
+    assert [band.index for band in planning.bands] == [1, 2, 4, 5]
+    assert planning.inputs == (3, 2, 1, 0)
+
+
+@pytest.mark.parametrize("name", ["SCL", "QA_PIXEL", "Cloud Mask"])
+def test_classes_are_repeated(name: str) -> None:
+    scene = a_scene(*RGBN)
+    scene.bands = (*scene.bands, Band(None, name, Encoding(), "uint16", "undefined", "", None))
+    assert [band.way for band in plan(scene).bands] == ["network"] * 4 + ["nearest"]
+    assert [band.way for band in plan(scene, other_bands="drop").bands][-1] == "nearest"
+
+
+def test_one_band_feeds_all_channels() -> None:
+    planning = plan(a_scene(None))
+    assert planning.inputs == (0, 0, 0, 0)
+    assert planning.bands[0].channels == (0, 1, 2, 3)
+    with_alpha = a_scene(None, None)
+    with_alpha.bands = (with_alpha.bands[0], replace(with_alpha.bands[1], color="alpha"))
+    assert [band.way for band in plan(with_alpha).bands] == ["network", "nearest"]
+
+
+def test_bands_that_lack_are_named() -> None:
+    with pytest.raises(BandError, match=r"needs blue, green, red, nir, there is no red, nir \(of its 3 bands, band 1 is blue"):
+        plan(a_scene("blue", "green", None))
+
+
+def test_one_nodata_for_all() -> None:
+    scene = a_scene(*RGBN)
+    scene.bands = tuple(
+        replace(band, encoding=Encoding(1e-4, 0, nodata)) for band, nodata in zip(scene.bands, (None, 7, 8, None), strict=True)
+    )
+    assert {band.encoding.nodata for band in plan(scene).bands} == {7}
+
+
+# Models
+
+
+def test_the_model_with_most_bands_is_taken() -> None:
+    taken = choose_model(a_scene(*RGBN, "swir1"), None, device="cpu", threads=1)
+    assert taken.card.name == "satellite-rgbn-x4"
+
+
+@pytest.mark.parametrize("roles", [("blue", "green", "red"), (None,)])
+def test_fewer_bands_take_the_model_of_three(roles: tuple[str | None, ...]) -> None:
+    if "satellite-rgb-x4" not in entries():
+        pytest.skip("satellite-rgb-x4 is not part of this build")
+    assert choose_model(a_scene(*roles), None, device="cpu", threads=1).card.name == "satellite-rgb-x4"
+
+
+def test_no_model_without_roles() -> None:
+    with pytest.raises(BandError, match=r"nothing tells which of its 4 bands is which; say .* --bands r=3,g=2,b=1,nir=4"):
+        choose_model(a_scene(None, None, None, None), None, device="cpu", threads=1)
+
+
+def test_a_model_of_ones_own(tmp_path: Path) -> None:
+    path = write_model(tmp_path / "own.onnx", card(bands=("pan", "red"), name="own"))
+    for model in (path, str(path)):
+        assert choose_model(a_scene(*RGBN), model, device="cpu", threads=1).card.name == "own"
+    with pytest.raises(ModelError):
+        choose_model(a_scene(*RGBN), "own", device="cpu", threads=1)
+
+
+# Blur
+
+
+def test_a_given_blur_is_for_all_bands_and_within_the_card() -> None:
+    assert find_blurs(a_scene(*RGBN), 2.0, CARD) == (Blur(2.0, "given"),) * 4
+    assert find_blurs(a_scene("red"), 9.0, CARD) == (Blur(3.2, "given: 9.00, beyond the model's 1 to 3.2"),)
+    assert find_blurs(a_scene("red"), 9.0, card(sigma=None)) == (Blur(9.0, "given"),)
+
+
+@pytest.fixture(scope="module")
+def polygons() -> np.ndarray[Any, Any]:
+    """Fine picture of 1200 × 1200 pixels with straight edges in many directions."""
+    rng = np.random.default_rng(3)
+    row, column = np.mgrid[:1200, :1200].astype(np.float32)
+    picture = np.zeros((1200, 1200), np.float32)
+    for _ in range(40):
+        angle, value = rng.uniform(0, 2 * np.pi), rng.uniform(500, 4000)
+        y, x = rng.uniform(0, 1200, 2)
+        picture[(row - y) * np.sin(angle) + (column - x) * np.cos(angle) > 250] = value
+    return picture
+
+
+@pytest.mark.parametrize("sigma", [1.4, 2.4])
+def test_the_blur_is_measured_on_edges(tmp_path: Path, polygons: np.ndarray[Any, Any], sigma: float) -> None:
+    low = seen(polygons, Sensor(sigma)).astype(np.uint16)
+    path = write_raster(tmp_path / "in.tif", np.stack([low, np.full_like(low, 7)]), descriptions=["red", "SCL"])
+    with Scene.open(path) as scene:
+        red, classes = measure_blurs(scene)
+    assert red.origin.startswith("measured on ")
+    assert abs(red.sigma - sigma) < 0.4
+    assert classes == Blur(0.0, "not needed")
+
+
+def test_without_edges_the_sensor_has_a_blur(tmp_path: Path) -> None:
+    path = write_raster(tmp_path / "in.tif", np.full((1, 60, 60), 9, np.uint8), descriptions=["red"])
+    with Scene.open(path) as scene:
+        (blur,) = measure_blurs(scene)
+    assert blur.origin == "default (0 good edges are too few)"
+    assert 1.0 <= blur.sigma <= 3.2
+
+
+# Tiles
+
+
+def test_the_size_of_tiles_is_chosen_by_what_is_computed() -> None:
+    scene = a_scene(*RGBN)
+    planning = plan(scene)
+    extent = TilePlan(scene.height, scene.width, 2000)[0]
+    chosen, wanted = choose_tiles(scene, planning, None, None, extent)
+    assert chosen.tile == 384
+    assert wanted == list(range(len(chosen)))
+    asked, _ = choose_tiles(scene, planning, 100, None, extent)
+    assert asked.tile == 100
+    small = a_scene(*RGBN, height=40, width=40)
+    _, wanted = choose_tiles(small, planning, None, None, TilePlan(40, 40, 40)[0])
+    assert wanted == [0]

@@ -1,0 +1,130 @@
+"""Rules about the repository as a whole."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import sr_geo
+
+HEAVY = ("rasterio", "onnxruntime", "geopandas", "pandas", "pyogrio", "torch", "scipy", "jinja2", "PIL")
+
+# Written in pieces, so that this file does not match itself.
+PRIVATE = re.compile(
+    "|".join(
+        [
+            r"/" + r"work/",
+            r"/" + r"farm/",
+            r"/" + r"opt/(?:pypi|wheels)",
+            r"(?<![\w.])/" + r"(?:home|Users)/\w+/",
+            r"[A-Z]:\\" + r"Users\\",
+            r"python" + r"hosted",
+            r"registry\." + r"npmjs",
+            r"deb\." + r"debian\.org",
+        ]
+    )
+)
+PACKAGE = Path(sr_geo.__file__).parent
+MODULES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+@pytest.fixture(scope="module")
+def tracked(repository: Path) -> list[Path]:
+    """Files that git tracks, or would after `git add --all`."""
+    command = ["git", "-C", str(repository), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        listing = subprocess.run(command, check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"not a git checkout: {error}")
+    paths = {repository / name for name in listing.stdout.split("\0") if name}
+    return sorted(path for path in paths if path.is_file())
+
+
+def test_no_tracked_file_is_larger_than_10_mb(tracked: list[Path]) -> None:
+    assert [path for path in tracked if path.stat().st_size > 10_000_000] == []
+
+
+def test_no_text_names_a_machine_or_a_registry(tracked: list[Path]) -> None:
+    found = []
+    for path in tracked:
+        content = path.read_bytes()
+        if b"\0" in content[:8192]:
+            continue
+        for number, line in enumerate(content.decode("utf-8").splitlines(), start=1):
+            if PRIVATE.search(line):
+                found.append(f"{path}:{number}: {line.strip()[:100]}")
+    assert found == []
+
+
+@pytest.mark.parametrize("module", MODULES.values(), ids=MODULES)
+def test_every_module_says_what_it_is(module: Path) -> None:
+    assert ast.get_docstring(ast.parse(module.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("module", MODULES.values(), ids=MODULES)
+def test_only_the_command_line_prints(module: Path) -> None:
+    calls = [node for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    prints = [node.lineno for node in calls if isinstance(node.func, ast.Name) and node.func.id == "print"]
+    assert module.name == "cli.py" or prints == []
+
+
+def third_party(path: Path) -> set[str]:
+    tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    names: set[str] = set()
+    for node in tree:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    return {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) - {"sr_geo"}
+
+
+def test_what_is_imported_is_required_and_the_other_way_round(repository: Path) -> None:
+    tomllib = pytest.importorskip("tomllib", reason="part of Python from 3.11 on")
+    project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+    def modules(requirements: list[str]) -> set[str]:
+        names = {re.split(r"[^\w.-]", text, maxsplit=1)[0].lower() for text in requirements}
+        return {{"pillow": "PIL", "pyyaml": "yaml"}.get(name, name.replace("-", "_")) for name in names}
+
+    light, train = modules(project["dependencies"]), modules(project["optional-dependencies"]["train"])
+    used = {name: third_party(path) for name, path in MODULES.items()}
+    used_light = set().union(*(names for name, names in used.items() if not name.startswith("train/")))
+    used_train = set().union(*(names for name, names in used.items() if name.startswith("train/")))
+    assert used_light == light
+    assert used_train - light == train
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    code = f"import sys, sr_geo; print(*(set(sys.modules) & set({HEAVY!r})))"
+    result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert result.stdout.split() == []
+
+
+def test_the_public_api_is_short() -> None:
+    assert len(Path(sr_geo.__file__).read_text(encoding="utf-8").splitlines()) < 40
+
+
+def test_every_public_name_can_be_had() -> None:
+    assert [name for name in getattr(sr_geo, "__all__", ()) if not hasattr(sr_geo, name)] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern"),
+    [("CHANGELOG.md", r"^## \[?{version}\]?"), ("CITATION.cff", r"^version: ['\"]?{version}['\"]?$")],
+)
+def test_documents_know_the_version(repository: Path, name: str, pattern: str) -> None:
+    expected = pattern.format(version=re.escape(sr_geo.__version__))
+    assert re.search(expected, (repository / name).read_text(encoding="utf-8"), flags=re.MULTILINE)
+
+
+def test_links_between_documents_lead_somewhere(repository: Path, tracked: list[Path]) -> None:
+    dead = []
+    for page in (path for path in tracked if path.suffix == ".md"):
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8")):
+            if "://" not in target and not target.startswith("mailto:") and not (page.parent / target).exists():
+                dead.append(f"{page.relative_to(repository)} → {target}")
+    assert dead == []

@@ -1,0 +1,109 @@
+"""Runs repeat, resume, stop in time and refuse nonsense."""
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sr_geo.errors import TrainingError
+from sr_geo.models.session import open_model
+from sr_geo.train.command import export_run, train_and_export
+from sr_geo.train.loop import Progress, train
+from sr_geo.train.muon import orthogonalised
+from sr_geo.train.recipe import Recipe
+
+
+def longer(recipe: Recipe, iterations: int) -> Recipe:
+    return recipe.model_copy(update={"loop": recipe.loop.model_copy(update={"iterations": iterations})})
+
+
+def test_resumed_run_equals_an_uninterrupted_one(recipe: Recipe, imagery: Path, tmp_path: Path) -> None:
+    whole = train(recipe, data_root=imagery, run=tmp_path / "whole")
+
+    class StopError(Exception):
+        pass
+
+    def stop(progress: Progress) -> None:
+        if progress.step == 4:  # the last state on disk is that of step 3
+            raise StopError
+
+    with pytest.raises(StopError):
+        train(recipe, data_root=imagery, run=tmp_path / "parts", report=stop)
+    parts = train(recipe, data_root=imagery, run=tmp_path / "parts", resume=True)
+    one, other = load_file(whole), load_file(parts)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.slow
+def test_loss_falls_and_bicubic_is_passed(recipe: Recipe, imagery: Path, tmp_path: Path) -> None:
+    train(longer(recipe, 150), data_root=imagery, run=tmp_path / "run")
+    with (tmp_path / "run" / "metrics.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
+    assert float(rows[-1]["gain_db_sigma_2.0"]) > 0.0
+
+
+def test_run_folder_says_what_went_in(recipe: Recipe, imagery: Path, tmp_path: Path) -> None:
+    train(recipe, data_root=imagery, run=tmp_path / "run")
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {
+        "recipe.json",
+        "data.json",
+        "metrics.csv",
+        "state.safetensors",
+        "weights.safetensors",
+    }
+    assert Recipe.model_validate_json((tmp_path / "run" / "recipe.json").read_text()) == recipe
+    assert "fields.tif" in (tmp_path / "run" / "data.json").read_text()
+
+
+def test_a_folder_that_holds_a_run_is_not_overwritten(recipe: Recipe, imagery: Path, tmp_path: Path) -> None:
+    train(recipe, data_root=imagery, run=tmp_path / "run")
+    with pytest.raises(TrainingError, match="holds a run already"):
+        train(recipe, data_root=imagery, run=tmp_path / "run")
+
+
+def test_time_budget_ends_with_usable_weights(recipe: Recipe, imagery: Path, tmp_path: Path) -> None:
+    steps: list[int] = []
+    path = train(
+        longer(recipe, 10**6),
+        data_root=imagery,
+        run=tmp_path / "run",
+        max_minutes=0.05,
+        report=lambda progress: steps.append(progress.step),
+    )
+    assert 0 < len(steps) < 10**6
+    assert load_file(path)
+
+
+def test_a_loss_that_is_no_number_stops_the_run(recipe: Recipe, imagery: Path, tmp_path: Path) -> None:
+    wild = recipe.model_copy(update={"degradation": recipe.degradation.model_copy(update={"noise": 1e39})})
+    with pytest.raises(TrainingError, match=r"loss is .* lower loop\.learning_rate"):
+        train(wild, data_root=imagery, run=tmp_path / "run")
+
+
+def test_a_trained_model_runs_as_shipped_ones_do(recipe: Recipe, imagery: Path, tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(recipe.model_dump_json())
+    model = train_and_export(path, tmp_path / "run", data=imagery)
+    upscaler = open_model(model, device="cpu", threads=1)
+    assert upscaler.card.bands == ("blue", "green", "red")
+    assert upscaler.card.halo == 6
+    assert upscaler.card.training[0].licence == "CC0"
+    image = torch.randn(3, 9, 12).numpy()
+    assert upscaler(image, sigma=2.0).shape == (3, 36, 48)
+    assert export_run(tmp_path / "run", tmp_path / "again.onnx") <= 1e-4
+
+
+def test_export_needs_a_run(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="give the folder of a run"):
+        export_run(tmp_path, tmp_path / "x.onnx")
+
+
+def test_orthogonalised_has_singular_values_near_one() -> None:
+    torch.manual_seed(0)
+    for shape in ((16, 144), (144, 16), (20, 20)):
+        values = torch.linalg.svdvals(orthogonalised(torch.randn(shape)))
+        assert values.max() < 1.3
+        assert values.median() > 0.6
