@@ -16,12 +16,15 @@ install = @echo "Installing $(2) into $(1)"; \
 	{ $(1)/bin/python -m pip --version >/dev/null 2>&1 || $(1)/bin/python -m ensurepip >/dev/null; } && \
 	$(1)/bin/python -m pip install --quiet $(2); fi
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint pictures clean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "make … PYTHON=python3.12         the Python of the environments (3.10 or later); default: python3"
+	@echo "make test TORCH=torch==2.13.0    the PyTorch of the training tests; default: the newest"
 
-demo: $(VENV)/light  ## install SR Geo and run it on the sample data (result and report in demo/)
+demo: $(VENV)/light  ## install SR Geo and run it on the sample data (result, report and picture in demo/)
 	$(VENV)/bin/sr-geo demo demo
 
 test: $(VENV)/dev $(TRAIN)/dev  ## lint, type check and run every test
@@ -33,6 +36,9 @@ test: $(VENV)/dev $(TRAIN)/dev  ## lint, type check and run every test
 
 lint: $(VENV)/dev $(TRAIN)/dev  ## ruff and mypy only
 	@status=0; $(VENV)/bin/ruff check . || status=1; $(TRAIN)/bin/mypy || status=1; exit $$status
+
+pictures: $(VENV)/light  ## draw the pictures of the documentation again (after a model has changed)
+	$(VENV)/bin/python docs/images/make_images.py
 
 clean:  ## remove the environments, caches and demo results
 	rm -rf $(VENV) $(TRAIN) demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

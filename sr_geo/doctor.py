@@ -251,7 +251,7 @@ def _check_environment(around: Surroundings) -> list[Check]:
 
 
 def _check_models(around: Surroundings) -> list[Check]:
-    remedy = "pip install --force-reinstall --no-deps sr-geo"
+    remedy = "pip install --force-reinstall --no-deps .   (in the folder of SR Geo)"
     try:
         faults = around.models()
     except Exception as error:  # whatever keeps the catalogue from opening is the finding
@@ -274,7 +274,7 @@ def _check_extras(around: Surroundings) -> list[Check]:
         needed = [re.split(r"[^\w.-]", text, maxsplit=1)[0] for text in requirements if re.search(rf"""extra == ['"]{extra}['"]""", text)]
         absent = [name for name in needed if around.installed(name) is None]
         if absent:
-            remedy = f'pip install "sr-geo[{extra}]"'
+            remedy = f'pip install ".[{extra}]"   (in the folder of SR Geo)'
             checks.append(Check(f"extra {extra}", "warn", f"no {purpose}: {', '.join(absent)} not installed", remedy))
         elif needed:
             checks.append(Check(f"extra {extra}", "ok", purpose))

@@ -59,3 +59,7 @@ class BandError(SrGeoError, ValueError):
 
 class OptionError(SrGeoError, ValueError):
     """An option with a value that it cannot have."""
+
+
+class BlurWarning(UserWarning):
+    """A sensor that is sharper or softer than the model was trained for; the nearest blur that it knows is taken."""

@@ -113,7 +113,7 @@ def fill_invalid(values: Float, valid: Mask) -> Float:
     A pixel `d` away from the nearest valid one depends on nothing further than `d`, ties included.
 
     Args:
-        values: ``(h, w)``.
+        values: ``(h, w)``, or ``(C, h, w)`` with the same holes in all bands.
         valid: ``(h, w)``; where nothing is valid the result is zero.
     """
     from scipy.ndimage import distance_transform_cdt
@@ -123,5 +123,5 @@ def fill_invalid(values: Float, valid: Mask) -> Float:
     if not valid.any():
         return np.zeros_like(values)
     nearest: NDArray[np.int32] = distance_transform_cdt(~valid, metric="chessboard", return_distances=False, return_indices=True)
-    filled: Float = values[nearest[0], nearest[1]]
+    filled: Float = values[..., nearest[0], nearest[1]]
     return filled

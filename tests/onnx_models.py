@@ -1,4 +1,4 @@
-"""Tiny networks in the shape of the shipped ones: bilinear upsampling, then one 3 × 3 filter."""
+"""Tiny networks in the shape of the shipped ones: bilinear upsampling, then one 3 × 3 filter and a mixture of the bands."""
 
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ def card(**changes: Any) -> Card:  # noqa: ANN401
         "exact_halo": True,
         "sigma": (1.0, 3.2),
         "commutes_with_gain_and_offset": True,
-        "parameters": 36,
+        "parameters": 52,
         "training": (),
         "recipe": "{}",
         "commit": "none",
@@ -36,19 +36,22 @@ def card(**changes: Any) -> Card:  # noqa: ANN401
 
 
 def write_model(path: Path, card: Card, *, text: str | None = None, with_card: bool = True) -> Path:
-    """Sharpens a little, the more the larger sigma is; `text` replaces the card's JSON."""
+    """Sharpens a little, the more the larger sigma is, each band with the others; `text` replaces the card's JSON."""
     count = len(card.bands)
     kernel = np.zeros((count, 1, 3, 3), np.float32)
     kernel[:, 0] = -0.05
     kernel[:, 0, 1, 1] = 0.4
+    mixture = 0.7 * np.eye(count) + np.linspace(0.0, 0.2, count**2).reshape(count, count)  # no two bands are mixed alike
     inputs = [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", count, "h", "w"])]
     nodes = [
         helper.make_node("Resize", ["image", "", "scales"], ["up"], mode="linear", coordinate_transformation_mode="half_pixel"),
-        helper.make_node("Conv", ["up", "kernel"], ["high"], group=count, pads=[1, 1, 1, 1]),
+        helper.make_node("Conv", ["up", "kernel"], ["sharp"], group=count, pads=[1, 1, 1, 1]),
+        helper.make_node("Conv", ["sharp", "mixture"], ["high"]),
     ]
     constants = [
         numpy_helper.from_array(np.array([1, 1, card.scale, card.scale], np.float32), "scales"),
         numpy_helper.from_array(kernel, "kernel"),
+        numpy_helper.from_array(mixture.astype(np.float32)[:, :, None, None], "mixture"),
     ]
     if card.sigma is None:
         nodes.append(helper.make_node("Add", ["up", "high"], ["enhanced"]))

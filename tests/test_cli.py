@@ -1,7 +1,10 @@
 """The command line as a user meets it: what is printed, where, and how it ends."""
 
+import contextlib
+import io
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -9,14 +12,21 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Protocol
 
+import click
 import numpy as np
 import pytest
 import rasterio
+from rich.console import Console
 
 import sr_geo
 from sr_geo import cli
+from sr_geo.cli import progress
+from sr_geo.cli.ending import judge
+from sr_geo.cli.progress import training
+from sr_geo.errors import OptionError, OutputError
 from sr_geo.models.catalog import entries
 from tests.onnx_models import card, write_model
 from tests.raster.products import write_raster
@@ -105,6 +115,7 @@ def test_progress_for_programs(run: Run, quick: list[object], tmp_path: Path) ->
         assert [step["done"] for step in own] == list(range(1, own[-1]["total"] + 1))
     assert last["stage"] == "done"
     assert last["outputs"] == [str(tmp_path / "out.tif")]
+    assert (last["detail_map"], last["report"]) == (None, None)
 
 
 def test_silence(run: Run, quick: list[object]) -> None:
@@ -161,6 +172,15 @@ def test_no_crs_is_a_warning(run: Run, tiny: Path, tmp_path: Path) -> None:
     assert ended.error.startswith(f"warning: {source}: no coordinate reference system")
 
 
+def test_a_blur_beyond_the_model_is_a_warning(run: Run, source: Path, tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        ended = run("enhance", source, tmp_path / "out.tif", "--model", "satellite-rgbn-x4", "--psf", 9)
+    assert ended.code == 0
+    assert ended.error.startswith(f"warning: {source}: blur of ")
+    assert "1 to 3.2" in ended.error
+
+
 def test_nothing_but_nodata_is_a_warning(run: Run, tiny: Path, tmp_path: Path) -> None:
     source = write_raster(tmp_path / "in.tif", np.zeros((4, 30, 30), np.uint8), descriptions=RGBN, nodata=0)
     with warnings.catch_warnings():
@@ -170,12 +190,126 @@ def test_nothing_but_nodata_is_a_warning(run: Run, tiny: Path, tmp_path: Path) -
     assert ended.error.startswith(f"warning: {source}: no valid pixel")
 
 
-def test_help_names_every_command(run: Run) -> None:
-    text = run("--help").out
-    for command in ("demo", "enhance", "models", "evaluate", "train", "doctor"):
-        assert command in text
-    assert "Examples" in run("enhance", "--help").out
+def commands(group: click.Group = cli.cli, *path: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """All commands with the words that call them."""
+    yield path, group
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, *path, name)
+        else:
+            yield (*path, name), command
+
+
+COMMANDS = dict(commands())
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_help_is_whole(run: Run, path: tuple[str, ...]) -> None:
+    ended = run(*path, "--help")
+    assert (ended.code, ended.err) == (0, "")
+    assert not [line for line in ended.out.splitlines()[1:] if line.endswith("...")], "a summary is too long for one line"
+    assert "\b" not in ended.out
+    assert "\\b" not in ended.out
+    for option in (parameter for parameter in COMMANDS[path].params if isinstance(parameter, click.Option)):
+        assert option.help
+        assert option.opts[0] in ended.out
+
+
+@pytest.mark.parametrize("path", [path for path, command in COMMANDS.items() if command.epilog], ids=" ".join)
+def test_examples_of_the_help_are_real(path: tuple[str, ...]) -> None:
+    examples = [line.strip() for line in (COMMANDS[path].epilog or "").splitlines() if line.startswith("  sr-geo ")]
+    for example in examples:
+        check_command(example.split("   ")[0])
+
+
+def check_command(text: str) -> None:
+    """Fail if `sr-geo …` names a command or an option that there is not, or gives values that it does not take."""
+    program, *words = shlex.split(text, comments=True)
+    assert program == "sr-geo", text
+    command: click.Command = cli.cli
+    while isinstance(command, click.Group):
+        assert words, f"{text}: no command"
+        if words[0].startswith("-"):
+            break
+        count = 2 if " ".join(words[:2]) in command.commands else 1  # `train new-region` beside `train`
+        name, words = " ".join(words[:count]), words[count:]
+        assert name in command.commands, f"{text}: no such command"
+        command = command.commands[name]
+    with contextlib.suppress(click.exceptions.Exit):
+        command.make_context("sr-geo", words)  # raises what a user would meet
+
+
+def test_help_of_the_whole(run: Run) -> None:
+    assert {"demo", "doctor", "enhance", "evaluate", "export", "models", "train", "train new-region"} == set(cli.cli.commands)
+    sections = [line for line in run("enhance", "--help").out.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert sections == ["Parcels:", "Model and bands:", "Outputs:", "Running:"]
     assert run("--version").out == f"sr-geo, version {sr_geo.__version__}\n"
+
+
+def test_debug_may_stand_anywhere(run: Run, source: Path, tmp_path: Path) -> None:
+    for words in (("--debug", "enhance", source, tmp_path), ("enhance", source, tmp_path, "--debug")):
+        ended = run(*words)
+        assert ended.code == 1
+        assert ended.err.startswith("Traceback")
+        assert ended.err.splitlines()[-1].startswith(f"error: {tmp_path}: ")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (OptionError("tile 1: expected 16 or more"), 2, "tile 1: expected 16 or more"),
+        (OutputError("a.tif: exists\nalready"), 1, "a.tif: exists already"),
+        (FileNotFoundError(2, "No such file", "a.tif"), 1, "[Errno 2] No such file: 'a.tif'"),
+        (ModuleNotFoundError(name="pyogrio"), 1, "the package pyogrio is not installed; `sr-geo doctor` names the command that adds it"),
+        (ZeroDivisionError(), 1, "ZeroDivisionError: no further word (unexpected: run again with --debug and report it)"),
+        (click.UsageError("what?"), 2, "what? (see `sr-geo --help`)"),
+    ],
+)
+def test_how_errors_end(error: Exception, code: int, line: str) -> None:
+    assert judge(error) == (code, line)
+
+
+def test_figures_are_not_overwritten_unasked(run: Run, source: Path, tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+    first = run("evaluate", source, source, "--json", figures)
+    assert (first.code, first.err) == (0, "")
+    assert first.out.splitlines()[-1] == str(figures)
+    assert json.loads(figures.read_text(encoding="utf-8"))["compared"] <= 1
+    figures.write_text("mine", encoding="utf-8")
+    again = run("evaluate", source, source, "--json", figures)
+    assert (again.code, again.out) == (1, "")
+    assert again.error == f"error: {figures}: exists already; choose another name or add --overwrite"
+    assert figures.read_text(encoding="utf-8") == "mine"
+    assert run("evaluate", source, source, "--json", figures, "--overwrite").code == 0
+    assert run("evaluate", source, source, "--json", source, "--overwrite").code == 2
+
+
+@pytest.mark.parametrize("how", ["auto", "json", "none"])
+def test_progress_of_a_training_run(capsys: pytest.CaptureFixture[str], how: str) -> None:
+    with training(how) as show:
+        show(SimpleNamespace(step=0, iterations=2, loss=float("nan"), gain_db=1.25, seconds_left=float("nan")))
+        show(SimpleNamespace(step=1, iterations=2, loss=0.5, gain_db=None, seconds_left=1.0))
+        show(SimpleNamespace(step=2, iterations=2, loss=0.25, gain_db=1.5, seconds_left=0.0))
+    captured = capsys.readouterr()
+    if how == "json":
+        lines = [json.loads(line) for line in captured.out.splitlines()]
+        assert [(line["done"], line["total"], line["gain_db"]) for line in lines] == [(0, 2, 1.25), (1, 2, None), (2, 2, 1.5)]
+        assert lines[0]["loss"] is None
+        assert captured.err == ""
+    else:
+        said = "step 0 of 2: +1.25 dB over bicubic\nstep 2 of 2: loss 0.2500, +1.50 dB over bicubic\n" if how == "auto" else ""
+        assert (captured.out, captured.err) == ("", said)
+
+
+def test_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=120)
+    monkeypatch.setattr(progress, "ERR", console)
+    with progress.enhancing("auto") as show:
+        for stage in ("enhance", "measure", "one to come"):
+            show(SimpleNamespace(stage=stage, done=1, total=4, seconds_left=61.0))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "Enhancing" in text
+    assert "1:01 left" in text
 
 
 def test_models(run: Run) -> None:
@@ -187,6 +321,23 @@ def test_models(run: Run) -> None:
         assert json.loads(run("models", "export-card", name).out)["name"] == name
         assert run("models", "verify", name).out.startswith(f"{name}: sha256 ")
     assert len(run("models", "verify").out.splitlines()) == len(entries())
+
+
+def test_a_model_of_ones_own(run: Run, quick: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = tmp_path / "mine"
+    monkeypatch.setenv("SR_GEO_MODELS", str(mine))
+    path = write_model(tmp_path / "x.onnx", card(name="my-x4", title="Fields of [Altai]"))
+    assert run("models", "install", path) == Ended(0, f"{mine / 'my-x4.onnx'}: use it by --model my-x4\n", "")
+    (line,) = [line for line in run("models", "list").out.splitlines() if "my-x4" in line]
+    assert "yours" in line
+    quick[quick.index("--model") + 1] = "my-x4"
+    assert run(*quick).out.splitlines()[1].startswith("  my-x4, ")
+    (mine / "broken.onnx").write_text("no model")
+    write_model(mine / f"{next(iter(entries()))}.onnx", card())
+    listed = run("models", "list")
+    assert listed.code == 0
+    assert "broken" in listed.out
+    assert listed.error.endswith("has the name of a shipped model and is not used; rename it")
 
 
 def test_a_card_of_ones_own(run: Run, tiny: Path) -> None:
@@ -204,6 +355,12 @@ def test_demo(run: Run, tmp_path: Path) -> None:
         "report.html",
         "quicklook.png",
     }
+    for path in (tmp_path / "demo").iterdir():
+        assert str(path) in ended.out
+    with rasterio.open(tmp_path / "demo" / "itaipu_fields.tif") as result:
+        known = (result.dataset_mask() > 0).mean()
+        assert result.res == (7.5, 7.5)
+    assert 0.05 < known < 0.6, "only the fields are enhanced"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="pipes end differently there")

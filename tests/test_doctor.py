@@ -88,7 +88,7 @@ def test_this_machine_is_described_without_raising() -> None:
         ("models", {"models": dict}, "missing", "pip install"),
         ("models", {"models": failing(FileNotFoundError("index.json"))}, "missing", "pip install"),
         # extras
-        ("extra train", {"installed": with_versions(torch=None)}, "warn", 'pip install "sr-geo[train]"'),
+        ("extra train", {"installed": with_versions(torch=None)}, "warn", 'pip install ".[train]"   (in the folder of SR Geo)'),
         ("extras", {"requirements": failing(metadata.PackageNotFoundError("sr-geo"))}, "warn", "pip install ."),
     ],
 )

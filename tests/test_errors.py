@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -15,6 +16,7 @@ import shapely
 
 from sr_geo import errors
 from sr_geo.models import catalog
+from sr_geo.raster import tiles
 from tests.onnx_models import card
 from tests.raster.products import write_raster
 from tests.raster.test_enhance import RGBN, parcels_file, stored
@@ -126,7 +128,7 @@ USAGE: dict[str, tuple[list[object], str]] = {
     "psf": (["--psf", "sharp"], "auto or a number"),
     "negative psf": (["--psf", "-1"], "between 0 and 20"),
     "psf that is no number": (["--psf", "nan"], "between 0 and 20"),
-    "tile": (["--tile", "3"], "16<=x<=4096"),
+    "tile": (["--tile", "3"], "16<=x<=1024"),
     "threads": (["--threads", "0"], "x>=1"),
     "other bands": (["--other-bands", "keep"], "guided"),
     "unknown option": (["--sharpen"], "--sharpen"),
@@ -209,6 +211,14 @@ def test_outputs_that_are_something_else(fails: Fails, source: Path, tmp_path: P
     monkeypatch.chdir(tmp_path)
     for output in (".", "/"):
         assert "expected the name of a file" in fails(source, output=output)
+
+
+def test_names_that_are_no_geotiff(fails: Fails, source: Path, tmp_path: Path) -> None:
+    for name in ("out", "out.png", "out.vrt", "out.tif.aux.xml"):
+        assert fails(source, output=tmp_path / name).startswith(f"{tmp_path / name}: GeoTIFF is written, expected a name that ends in .tif")
+        assert "GeoTIFF is written" in fails(source, "--detail-map", tmp_path / name)
+    assert "an HTML page is written" in fails(source, "--report", tmp_path / "page.tif")
+    assert "cannot be the name of a file" in fails(source, output=tmp_path / f"{'x' * 300}.tif")
 
 
 @pytest.fixture
@@ -314,6 +324,42 @@ def test_columns_and_filters(fails: Fails, source: Path, tmp_path: Path) -> None
     assert "filter" in fails(source, "--parcels", parcels, "--where", "name ==== 3")
     assert "layer" in fails(source, "--parcels", parcels, "--layer", "fields2")
     assert "buffer" in fails(source, "--parcels", parcels, "--buffer-m", "-500")
+
+
+# Failures in the middle
+
+
+@pytest.mark.parametrize("kind", [errors.InputError, ZeroDivisionError])
+def test_finished_tiles_are_kept_and_that_is_said(
+    run: Run, source: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+) -> None:
+    tmp_path = source.parent
+    original = tiles.finish
+    calls: list[int] = []
+
+    def fails_later(*arguments: Any) -> tiles.Finished:  # noqa: ANN401
+        calls.append(1)
+        if len(calls) == 9:
+            raise kind("in.tif: broken")
+        return original(*arguments)
+
+    command = ["enhance", source, tmp_path / "out.tif", "--model", tiny, "--psf", 2, "--threads", 1, "--tile", 16]
+    with monkeypatch.context() as patched:
+        patched.setattr("sr_geo.raster.stream.finish", fails_later)
+        ended = run(*command)
+    assert ended.code == 1
+    assert "in.tif: broken" in ended.error
+    assert ended.error.count("finished tiles are kept: run again with --resume to go on") == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"in.tif", "out.tif.part"}
+    assert run(*command, "--resume").code == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"in.tif", "out.tif"}
+
+
+def test_what_a_killed_run_left_for_its_report_is_cleared(run: Run, source: Path, tmp_path: Path, tiny: Path) -> None:
+    (tmp_path / ".page.detail-x1").mkdir()
+    (tmp_path / ".page.detail-x1" / "detail.tif").write_text("a large one")
+    assert run("enhance", source, tmp_path / "out.tif", "--model", tiny, "--psf", 2, "--report", tmp_path / "page.html").code == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"in.tif", "out.tif", "page.html"}
 
 
 # Debugging

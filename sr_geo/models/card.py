@@ -7,6 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 METADATA_KEY = "sr_geo_card"
 """Key of the card's JSON in the metadata of an ONNX file."""
 
+Precision = Literal["fp32", "fp16", "int8"]
+"""Of the numbers inside a network; what goes in and comes out is float32."""
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -46,7 +49,7 @@ class Card(_Part):
     halo: int = Field(ge=0)
     """Input pixels around a window that can influence its output."""
     exact_halo: bool
-    """Whether the halo is the whole receptive field, so that tiles equal the whole; otherwise seams are ≤ 1/255 and blended."""
+    """Whether the halo is the whole receptive field, so that tiles equal the whole; otherwise it cannot run on rasters."""
     sigma: tuple[float, float] | None
     """Range of the sensor blur (output pixels) that the network was trained for and takes as input; None: it takes none."""
     alignment: Literal["corner"] = "corner"
@@ -54,6 +57,7 @@ class Card(_Part):
     commutes_with_gain_and_offset: bool
     """Whether ``net(a·x + b) = a·net(x) + b`` for one gain and an offset per band: units then do not matter."""
     leaning: Literal["fidelity", "perception"] = "fidelity"
+    precision: Precision = "fp32"
     parameters: int = Field(gt=0)
     training: tuple[TrainingData, ...]
     recipe: str

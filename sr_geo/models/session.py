@@ -1,8 +1,10 @@
 """Running a network: ONNX Runtime behind one callable."""
 
 import hashlib
+import io
 import os
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, Literal
 
@@ -103,7 +105,8 @@ def open_model(path: Path, *, device: Device = "auto", threads: int | None = Non
     digest = hashlib.sha256(content).hexdigest()
     if sha256 is not None and digest != sha256:
         raise ModelError(
-            f"{path}: sha256 is {digest[:12]}…, expected {sha256[:12]}…; the file is damaged or was changed: install sr-geo again"
+            f"{path}: sha256 is {digest[:12]}…, expected {sha256[:12]}…; the file is damaged or was changed: "
+            "install sr-geo again, or the model if it is your own"
         )
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads or available_processors()
@@ -160,7 +163,16 @@ def _providers(device: Device) -> list[str]:
         )
     if device == "cpu" or not has_cuda:
         return ["CPUExecutionProvider"]
+    _preload_cuda()
     return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+
+def _preload_cuda() -> None:
+    """Load the CUDA libraries that were installed as Python packages: the system's loader does not find them there."""
+    preload = getattr(ort, "preload_dlls", None)  # from ONNX Runtime 1.21 on
+    if preload is not None:
+        with redirect_stdout(io.StringIO()):  # it prints what it misses, and the session then says whether that matters
+            preload()
 
 
 def _first_line(error: Exception) -> str:

@@ -1,20 +1,26 @@
 """From a run to its page and picture, and the demonstration."""
 
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
+from glob import escape
 from importlib.resources import files
 from pathlib import Path
 
 import sr_geo
 from sr_geo.errors import InputError, NoCrsWarning, OutputError
 from sr_geo.models.catalog import load_model
-from sr_geo.quality.quicklook import View, read_view, write_quicklook
+from sr_geo.quality.quicklook import write_quicklook
 from sr_geo.quality.report import BandFacts, ReportData, write_report
-from sr_geo.raster.enhance import Result, enhance_parcels, is_input
+from sr_geo.quality.view import View, read_view
+from sr_geo.raster.bands import Band
+from sr_geo.raster.enhance import Result, enhance_parcels
+from sr_geo.raster.job import is_input
 from sr_geo.raster.options import Options, ParcelOptions, Progress
 from sr_geo.raster.scene import Scene
+from sr_geo.raster.units import common_unit, described_unit
 from sr_geo.raster.write import check_target
 
 CREDITS = {"itaipu_landsat8": "Landsat-8 image courtesy of the U.S. Geological Survey"}
@@ -33,7 +39,9 @@ def with_report(run: Callable[[Path | None], Result], path: Path, *, detail_map:
         result = run(detail_map)
         write_run_report(result, path)
         return result
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}.") as folder:
+    for left in path.parent.glob(f".{escape(path.stem)}.detail-*"):  # by a run that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}.detail-") as folder:
         result = run(Path(folder) / "detail.tif")
         write_run_report(result, path)
     return result
@@ -54,6 +62,8 @@ def check_report(path: Path, others: Iterable[str | Path | None], *, overwrite: 
     for other in others:
         if other is not None and (is_input(path, other) or str(Path(other).absolute()) == str(path.absolute())):
             raise OutputError(f"{path}: is another file of this run; choose another name for the report")
+    if path.suffix.lower() not in (".html", ".htm"):  # nor could it be one of the files of the parcels, whose names are not known yet
+        raise OutputError(f"{path}: an HTML page is written, expected a name that ends in .html; choose another name for the report")
 
 
 def write_run_report(result: Result, path: Path) -> None:
@@ -73,9 +83,12 @@ def write_run_report(result: Result, path: Path) -> None:
 def report_of(result: Result) -> ReportData:
     """Everything that the page of a run says."""
     card = load_model(result.options.model or result.model, device="cpu", threads=1).card
+    view, measured = _view(result)
+    units = [described_unit(band) for band in measured]
+    network = [band for plan, band in zip(result.planning.bands, measured, strict=True) if plan.way == "network"] or measured
     bands = [
-        BandFacts(name, band.way, check.before, check.after, band.sigma or None, band.sigma_from, check.drift)
-        for name, band, check in zip(result.band_names, result.planning.bands, result.checks, strict=True)
+        BandFacts(name, band.way, check.before, check.after, band.sigma or None, band.sigma_from, check.drift, unit)
+        for name, band, check, unit in zip(result.band_names, result.planning.bands, result.checks, units, strict=True)
     ]
     name = Path(result.source).name
     options = {"consistency": result.options.consistency, "other bands": result.options.other_bands, "blur": str(result.options.psf)}
@@ -98,8 +111,12 @@ def report_of(result: Result) -> ReportData:
         seconds=result.seconds,
         created=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         version=sr_geo.__version__,
-        view=_view(result),
+        view=view,
         scale=card.scale,
+        input_metres=None if view.metres is None else view.metres * card.scale,
+        unit=described_unit(network[0]),
+        detail_unit=common_unit(network) or (described_unit(network[0]) if len({described_unit(band) for band in network}) == 1 else ""),
+        stated=all(band.stated for band in measured),
         options=options,
         parcels=result.rows,
         provenance=provenance if credit is None else {**provenance, "imagery": credit},
@@ -108,18 +125,19 @@ def report_of(result: Result) -> ReportData:
     )
 
 
-def _view(result: Result) -> View:
-    """The window about the parcels, with their outlines; of many files, the first."""
-    outlines = [row.geometry for row in result.rows]
+def _view(result: Result) -> tuple[View, list[Band]]:
+    """The window about the parcels, with their outlines (of many files, the first), and the bands of the input that were enhanced."""
     with (
         Scene.open(result.source, roles=result.options.bands, extra=result.options.extra_bands) as before,
         Scene.open(result.outputs[0]) as after,
     ):
-        shown = outlines if len(result.outputs) == 1 else outlines[:1]
+        bands = [before.bands[plan.index] for plan in result.planning.bands]
+        rows = result.rows if len(result.outputs) == 1 else result.rows[:1]
+        outlines, names = [row.geometry for row in rows], [row.name for row in rows]
         if result.detail_map is None:
-            return read_view(before, after, outlines=shown)
+            return read_view(before, after, outlines=outlines, names=names), bands
         with Scene.open(result.detail_map) as detail:
-            return read_view(before, after, detail, outlines=shown)
+            return read_view(before, after, detail, outlines=outlines, names=names), bands
 
 
 def sample(name: str) -> Path:
@@ -147,10 +165,16 @@ def run_demo(folder: Path, *, progress: Callable[[Progress], None]) -> dict[str,
         "picture": folder / "quicklook.png",
     }
     source = sample("itaipu_landsat8.tif")
-    choice = ParcelOptions(sample("itaipu_parcels.gpkg"), shape="box", buffer_m=60.0)
+    choice = ParcelOptions(sample("itaipu_parcels.gpkg"), buffer_m=60.0)
     result = enhance_parcels(source, choice, paths["result"], Options(overwrite=True), detail_map=paths["detail map"], progress=progress)
     write_run_report(result, paths["report"])
     write_quicklook(
-        paths["picture"], source, paths["result"], paths["detail map"], outlines=[row.geometry for row in result.rows], side=512
+        paths["picture"],
+        source,
+        paths["result"],
+        paths["detail map"],
+        outlines=[row.geometry for row in result.rows],
+        side=512,
+        unit="reflectance",  # as the sample states
     )
     return paths

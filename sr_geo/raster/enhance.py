@@ -7,15 +7,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
-import sr_geo
-from sr_geo.errors import NoDataWarning, OutputError
+from sr_geo.errors import NoDataWarning, SrGeoError
 from sr_geo.grid import TilePlan, Window
-from sr_geo.models.session import Upscaler
+from sr_geo.raster.ahead import Ahead
 from sr_geo.raster.harvest import BandCheck, Harvest, band_names
+from sr_geo.raster.job import Job
 from sr_geo.raster.options import Options, ParcelOptions, Progress, Report
 from sr_geo.raster.parcels import Parcels, read_parcels
 from sr_geo.raster.planning import choose_model, find_blurs, plan_bands
@@ -23,7 +23,8 @@ from sr_geo.raster.scene import Scene
 from sr_geo.raster.spool import Layout, Spool
 from sr_geo.raster.stream import Stream
 from sr_geo.raster.tiles import TilePlanning
-from sr_geo.raster.write import check_room, check_target
+from sr_geo.raster.workers import Workers
+from sr_geo.raster.write import block_cache, check_room, clear_stale
 from sr_geo.raster.zonal import ParcelRow
 
 TILES = (128, 256, 384)
@@ -53,89 +54,6 @@ class Result:
     def band_names(self) -> tuple[str, ...]:
         """Role of each band of the output, or its number in the input."""
         return band_names(self.planning)
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """What was asked for."""
-
-    source: str | Path
-    output: Path
-    options: Options
-    choice: ParcelOptions | None
-    detail_map: Path | None
-
-    @property
-    def split(self) -> bool:
-        """Whether the output is a folder with a file for each parcel."""
-        return self.choice is not None and self.choice.split_by is not None
-
-    @property
-    def spool_folder(self) -> Path:
-        return self.output.with_name(f"{self.output.name}.part")
-
-    @property
-    def _replaces(self) -> bool:
-        """Whether outputs may exist: a run that was stopped while it wrote may have left the first of them."""
-        return self.options.overwrite or (self.options.resume and (self.spool_folder / "run.json").exists())
-
-    def check_outputs(self) -> None:
-        """Refuse outputs that must not or cannot be written, before any work is done."""
-        if not self.output.name:
-            raise OutputError(f"{self.output}: expected the name of a {'folder to make' if self.split else 'file'}")
-        for path in (self.output, self.detail_map):
-            if path is None:
-                continue
-            if is_input(path, self.source, None if self.choice is None else self.choice.path, self.options.model):
-                raise OutputError(f"{path}: is an input itself; choose another name")
-            if not (self.split and path is self.output):
-                check_target(path, overwrite=self._replaces)
-        if self.detail_map is not None and self.output.resolve() == self.detail_map.resolve():
-            raise OutputError(f"{self.detail_map}: is the output itself; choose another name for the detail map")
-        if self.split and self.output.exists() and not self.output.is_dir():
-            raise OutputError(f"{self.output}: with --split-by the output is a folder, this is a file; choose another name")
-        if self.split and not self.output.parent.is_dir():
-            raise OutputError(f"{self.output.parent}: no such folder; create it or choose another one")
-
-    def check_split(self, names: Sequence[str]) -> None:
-        """The same for the files of the parcels."""
-        for name in names if self.output.is_dir() else ():
-            path = self.output / f"{name}.tif"
-            if is_input(path, self.source):
-                raise OutputError(f"{path}: is the input itself; choose another folder")
-            check_target(path, overwrite=self._replaces)
-
-    def identity(self, upscaler: Upscaler, planning: TilePlanning, plan: TilePlan) -> dict[str, Any]:
-        """What the tiles depend on."""
-        path = existing_file(self.source)
-        state = None if path is None else path.stat()
-        return {
-            "version": sr_geo.__version__,
-            "source": str(self.source if path is None else path.resolve()),
-            "size": None if state is None else state.st_size,
-            "changed": None if state is None else state.st_mtime_ns,
-            "model": upscaler.sha256,
-            "provider": upscaler.provider,
-            "tile": plan.tile,
-            "consistency": planning.consistency,
-            "inputs": planning.inputs,
-            "bands": [[band.index, band.way, band.channels, round(band.sigma, 6)] for band in planning.bands],
-        }
-
-
-def existing_file(source: str | Path) -> Path | None:
-    """The file or folder that `source` names; None where it is a GDAL name, a VRT given as text or nothing at all."""
-    try:
-        path = Path(source)
-        return path if path.exists() else None
-    except (OSError, ValueError):  # too long for a path, or with characters that none can hold
-        return None
-
-
-def is_input(path: Path, *inputs: str | Path | None) -> bool:
-    """Whether `path` is one of the files that a run reads, by whatever name."""
-    files = (existing_file(source) for source in inputs if source is not None)
-    return path.exists() and any(path.samefile(file) for file in files if file is not None)
 
 
 def enhance_raster(
@@ -170,7 +88,7 @@ def enhance_raster(
         NoCrsWarning: the input has no coordinate reference system; the output has none either.
         NoDataWarning: the input holds no valid pixel, as tiles at the edge of a swath do; the output is all nodata.
     """
-    return _run(_Job(source, Path(output), options or Options(), None, _path(detail_map)), progress or _silent)
+    return _run(Job(source, Path(output), options or Options(), None, _path(detail_map)), progress or _silent)
 
 
 def enhance_parcels(
@@ -204,39 +122,58 @@ def enhance_parcels(
         SrGeoError: with one line that says what to do.
     """
     chosen = parcels if isinstance(parcels, ParcelOptions) else ParcelOptions(parcels)
-    return _run(_Job(source, Path(output), options or Options(), chosen, _path(detail_map)), progress or _silent)
+    return _run(Job(source, Path(output), options or Options(), chosen, _path(detail_map)), progress or _silent)
 
 
-def _run(job: _Job, progress: Report) -> Result:
+def _run(job: Job, progress: Report) -> Result:
     started = time.monotonic()
     options, choice = job.options, job.choice
-    job.check_outputs()
+    job.check_names()
     with ExitStack() as stack:
         stack.enter_context(threadpool_limits(1, user_api="blas"))
         scene = stack.enter_context(Scene.open(job.source, roles=options.bands, extra=options.extra_bands))
         upscaler = choose_model(scene, options.model, device=options.device, threads=options.threads)
-        blurs = find_blurs(scene, options.psf, upscaler.card)
-        planning = plan_bands(scene, upscaler.card, blurs, other_bands=options.other_bands, consistency=options.consistency)
+        blurs = find_blurs(scene, options.psf)
+        planning = plan_bands(
+            scene,
+            upscaler.card,
+            blurs,
+            other_bands=options.other_bands,
+            consistency=options.consistency,
+            detail=choice is not None or job.detail_map is not None,
+        )
         parcels = None if choice is None else _read_parcels(choice, scene)
-        if parcels is not None and job.split:
-            job.check_split(parcels.names)
+        files, names = scene.files(), () if parcels is None else tuple(parcels.names)
+        job.check_images(files, names)
         extent = Window(0, 0, scene.height, scene.width) if parcels is None else parcels.extent()
         only_parcels = choice is not None and (job.split or choice.shape == "masked")
         plan, wanted = choose_tiles(scene, planning, options.tile, parcels if only_parcels else None, extent)
-        layout = Layout(plan, len(planning.bands), upscaler.card.scale, scene.dtype)
-        check_room(job.output.parent, layout.slot * len(wanted) * 2)
-        spool = Spool(job.spool_folder, layout, job.identity(upscaler, planning, plan), resume=options.resume)
+        layout = Layout(plan, len(planning.bands), upscaler.card.scale, scene.dtype, planning.detail)
+        stack.enter_context(block_cache(plan.tile, scale=layout.scale, bands=layout.bands, dtype=layout.dtype))
+        spool = Spool(job.spool_folder, layout, job.identity(scene, files, upscaler, planning, plan), resume=options.resume)
         stack.enter_context(_Leave(spool))
-        Stream(scene, upscaler, planning, spool).run(wanted, progress)
+        for path in job.images(names):
+            clear_stale(path)
+        missing = sum(index not in spool.done for index in wanted)
+        check_room(job.output.parent, missing * layout.slot + result_size(job, layout, wanted))
         harvest = Harvest(scene, upscaler, planning, spool, wanted, parcels, extent, progress)
-        if harvest.nothing_valid():
+        workers = stack.enter_context(Workers())
+        ahead: Ahead | None = None
+        if not job.split and not options.cog and (harvest.has_nodata or only_parcels):  # how the file looks is known before its pixels
+            ahead = Ahead(spool, wanted, workers)
+            ahead.start(lambda indices: harvest.write(job.output, options, holes=True, masked_to_parcels=only_parcels, indices=indices))
+        Stream(scene, upscaler, planning, spool, workers).run(wanted, progress)
+        survey = harvest.survey()
+        if survey.nothing_valid:
             warnings.warn(f"{job.source}: no valid pixel where it was enhanced, so the result is all nodata", NoDataWarning, stacklevel=3)
-        rows = harvest.measure()
-        checks = harvest.check()
         if job.split:
             outputs = harvest.write_split(job.output, options)
+        elif ahead is not None:
+            spool.claim(job.output)
+            ahead.finish(progress)
+            outputs = (job.output,)
         else:
-            outputs = (harvest.write(job.output, options, masked_to_parcels=only_parcels),)
+            outputs = (harvest.write(job.output, options, holes=survey.holes, masked_to_parcels=only_parcels),)
         if job.detail_map is not None:
             harvest.write_detail(job.detail_map, options, masked_to_parcels=only_parcels)
     return Result(
@@ -249,8 +186,8 @@ def _run(job: _Job, progress: Report) -> Result:
         model_sha256=upscaler.sha256,
         tiles=len(wanted),
         seconds=time.monotonic() - started,
-        rows=rows,
-        checks=checks,
+        rows=survey.rows,
+        checks=survey.checks,
         detail_map=job.detail_map,
     )
 
@@ -273,6 +210,13 @@ def choose_tiles(
     return plan, wanted
 
 
+def result_size(job: Job, layout: Layout, wanted: Sequence[int]) -> int:
+    """Bytes that the files of a run take at most: as if nothing could be compressed, and with the files that a COG is made from."""
+    pixels = sum(layout.plan[index].height * layout.plan[index].width for index in wanted) * layout.scale**2
+    each = layout.bands * np.dtype(layout.dtype).itemsize + (0 if job.detail_map is None else 4)
+    return pixels * each * 8 // 3 if job.options.cog else pixels * each  # overviews are a third more
+
+
 def _read_parcels(choice: ParcelOptions, scene: Scene) -> Parcels:
     return read_parcels(
         choice.path,
@@ -287,7 +231,7 @@ def _read_parcels(choice: ParcelOptions, scene: Scene) -> Parcels:
 
 
 class _Leave:
-    """Deletes the finished tiles at the end, but for a run that can be taken up again: stopped by hand, or out of room."""
+    """Deletes the finished tiles at the end of a run, but keeps those of one that was stopped or failed, and says so."""
 
     def __init__(self, spool: Spool) -> None:
         self.spool = spool
@@ -296,10 +240,15 @@ class _Leave:
         """Nothing to do."""
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self.spool.done and isinstance(error, KeyboardInterrupt | OutputError):
-            self.spool.close()
-        else:
+        if error is None or not self.spool.done:
             self.spool.remove()
+            return
+        self.spool.close()
+        words = "finished tiles are kept: run again with --resume to go on"
+        if isinstance(error, SrGeoError) and "--resume" not in str(error):
+            error.args = (f"{error}; {words}",)
+        elif not isinstance(error, SrGeoError):
+            error.__dict__.setdefault("__notes__", []).append(words)  # add_note() came with Python 3.11
 
 
 def _path(value: str | Path | None) -> Path | None:

@@ -1,9 +1,8 @@
 """What is made of the finished tiles: statistics of parcels, checks, and files."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,9 @@ from sr_geo.raster.options import Options, Progress, Report
 from sr_geo.raster.parcels import Parcels
 from sr_geo.raster.scene import Scene
 from sr_geo.raster.spool import Spool
-from sr_geo.raster.tiles import BandPlan, TilePlanning
-from sr_geo.raster.write import BandLabel, Look, Piece, pieces_of, write_image
+from sr_geo.raster.tiles import BandPlan, Finished, TilePlanning
+from sr_geo.raster.units import common_unit
+from sr_geo.raster.write import SIDECARS, BandLabel, Look, Piece, pieces_of, write_image
 from sr_geo.raster.zonal import ParcelRow, ParcelStatistics
 
 CHECKED = 16
@@ -30,7 +30,7 @@ CHECKED = 16
 
 @dataclass(frozen=True, slots=True)
 class BandCheck:
-    """One band of the result against the input, in physical units, over up to `CHECKED` tiles spread over the run."""
+    """One band of the result against the input, in physical units, on up to `CHECKED` tiles spread over the run."""
 
     before: float | None
     """Mean of the input's valid pixels."""
@@ -38,6 +38,20 @@ class BandCheck:
     """Mean of the result's valid pixels."""
     drift: float | None
     """Mean |Δ| between the input and the result seen through the sensor again; None where the band has no blur."""
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What is known of the result before it is written."""
+
+    rows: tuple[ParcelRow, ...]
+    """Statistics of the parcels before and after; empty without parcels."""
+    checks: tuple[BandCheck, ...]
+    """For each band."""
+    nothing_valid: bool
+    """Whether no picture band has a valid pixel anywhere."""
+    holes: bool
+    """Whether some pixel is missing; not looked for, and true, where the result has a nodata value anyway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,52 +67,74 @@ class Harvest:
     extent: Window
     progress: Report
 
-    def measure(self) -> tuple[ParcelRow, ...]:
-        """Statistics of all parcels before and after."""
-        if self.parcels is None:
-            return ()
-        names = band_names(self.planning)
-        statistics = ParcelStatistics(self.parcels, names, scale=self.planning.card.scale)
-        indices = [band.index for band in self.planning.bands]
-        for number, index in enumerate(self.wanted):
-            window, tile = self.spool.layout.plan[index], self.spool.get(index)
-            stored, valid = self.scene.read(window, indices)
-            statistics.add(
-                window,
-                before=self._decode(stored),
-                before_valid=valid,
-                after=self._decode(tile.image),
-                after_valid=valid.repeat(self.planning.card.scale, axis=1).repeat(self.planning.card.scale, axis=2),
-                detail=tile.detail,
-            )
-            self.progress(Progress("measure", number + 1, len(self.wanted), None))
-        return tuple(statistics.rows())
+    @property
+    def has_nodata(self) -> bool:
+        """Whether holes have a value of their own, so that the file is the same whether there are some or not."""
+        return self.planning.bands[0].encoding.nodata is not None  # the same for all
 
-    def nothing_valid(self) -> bool:
-        """Whether the result is all nodata."""
+    def survey(self) -> Survey:
+        """Statistics of the parcels and checks, in one pass over the tiles; only over a few where nothing needs all."""
+        chosen = set(self.wanted[:: -(-len(self.wanted) // CHECKED)])
         pictures = [position for position, band in enumerate(self.planning.bands) if band.way != "nearest"]
-        return not any(self.spool.get(index).valid[pictures].any() for index in self.wanted)
-
-    def check(self) -> tuple[BandCheck, ...]:
-        """Means before and after and the drift, over a few tiles."""
-        chosen = self.wanted[:: -(-len(self.wanted) // CHECKED)]
-        indices = [band.index for band in self.planning.bands]
-        sums = np.zeros((len(indices), 3, 2))  # before, after, drift; number and total
-        for index in chosen:
-            stored, valid = self.scene.read(self.spool.layout.plan[index], indices)
+        statistics = None
+        if self.parcels is not None:
+            statistics = ParcelStatistics(self.parcels, band_names(self.planning), scale=self.planning.card.scale)
+        anything, holes = False, self.has_nodata
+        sums = np.zeros((len(self.planning.bands), 3, 2))  # before, after, drift; number and total
+        for number, index in enumerate(self.wanted):
+            if statistics is None and index not in chosen and anything and holes:
+                continue
             tile = self.spool.get(index)
-            before, after = self._decode(stored), self._decode(tile.image)
-            for position, band in enumerate(self.planning.bands):
-                sums[position] += _compare(before[position], after[position], valid[position], band, self.planning.card.scale)
-        return tuple(BandCheck(*(None if not number else total / number for number, total in band)) for band in sums.tolist())
+            anything = anything or bool(tile.valid[pictures].any())
+            holes = holes or not tile.valid.all()
+            if statistics is not None or index in chosen:
+                stored, _ = self.scene.read(self.spool.layout.plan[index], [band.index for band in self.planning.bands])
+                if statistics is not None:
+                    self._measure(statistics, index, stored, tile)
+                    self.progress(Progress("measure", number + 1, len(self.wanted), None))
+                if index in chosen:
+                    sums += self._check(stored, tile)
+                del stored
+            del tile  # before the next one is read
+        checks = tuple(BandCheck(*(None if not number else total / number for number, total in band)) for band in sums.tolist())
+        return Survey(() if statistics is None else tuple(statistics.rows()), checks, not anything, holes)
 
-    def write(self, path: Path, options: Options, *, masked_to_parcels: bool) -> Path:
-        """One raster over the extent."""
-        holes = masked_to_parcels or self._has_holes()
+    def _measure(self, statistics: ParcelStatistics, index: int, stored: NDArray[Any], tile: Finished) -> None:
+        scale = self.planning.card.scale
+        statistics.add(
+            self.spool.layout.plan[index],
+            before=self._decode(stored),
+            before_valid=tile.valid,
+            after=self._decode(tile.image),
+            after_valid=tile.valid.repeat(scale, axis=1).repeat(scale, axis=2),
+            detail=tile.detail,
+        )
+
+    def _check(self, stored: NDArray[Any], tile: Finished) -> NDArray[np.float64]:
+        """For each band what `_compare` tells of a tile, ``(C, 3, 2)``."""
+        scale, found = self.planning.card.scale, []
+        for band, before, after, valid in zip(self.planning.bands, stored, tile.image, tile.valid, strict=True):
+            found.append(_compare(band.encoding.decode(before), band.encoding.decode(after), valid, band, scale))
+        return np.stack(found)
+
+    def write(self, path: Path, options: Options, *, holes: bool, masked_to_parcels: bool, indices: Iterable[int] | None = None) -> Path:
+        """One raster over the extent.
+
+        Args:
+            path: of the raster.
+            options: of the run.
+            holes: whether there are any, as found by `survey`; where holes have a value of their own it does not matter.
+            masked_to_parcels: whether what lies outside the parcels is left away.
+            indices: numbers of the tiles, where they are not all there yet; the caller then claims `path` before the last one.
+        """
+        if indices is None:
+            self.spool.claim(path)
+        holes = holes or masked_to_parcels
         look = self._look(options, holes=holes)
         inside = self._inside() if masked_to_parcels else None
-        pieces = pieces_of(self._tiles(self.wanted), inside, nodata=look.nodata, scale=look.scale)
-        _replace_image(path, look, self.extent, pieces, masked=holes and _needs_mask(look))
+        tiles = self._tiles(self.wanted) if indices is None else self._tiles(indices, quiet=True)
+        pieces = pieces_of(tiles, inside, nodata=look.nodata, scale=look.scale)
+        self._replace(path, look, self.extent, pieces, masked=holes and _needs_mask(look))
         return path
 
     def write_split(self, folder: Path, options: Options) -> tuple[Path, ...]:
@@ -113,16 +149,19 @@ class Harvest:
         paths = []
         for number, (name, window) in enumerate(zip(self.parcels.names, self.parcels.windows(), strict=True)):
             path = folder / f"{name}.tif"
+            self.spool.claim(path)
             tiles = [index for index in self.spool.layout.plan.touching(window) if index in self.spool.done]
             pieces = pieces_of(self._tiles(tiles, quiet=True), self._inside(number), nodata=look.nodata, scale=look.scale)
-            _replace_image(path, look, window, pieces, masked=_needs_mask(look))
+            self._replace(path, look, window, pieces, masked=_needs_mask(look))
             paths.append(path)
             self.progress(Progress("write", number + 1, len(self.parcels), None))
         return tuple(paths)
 
     def write_detail(self, path: Path, options: Options, *, masked_to_parcels: bool) -> None:
         """The map of added detail over the extent."""
-        label = BandLabel(description="added detail", unit="reflectance")
+        self.spool.claim(path)
+        network = [self.scene.bands[band.index] for band in self.planning.bands if band.way == "network"]
+        label = BandLabel(description="added detail", unit=common_unit(network))
         look = Look(
             (label,),
             "float32",
@@ -135,14 +174,20 @@ class Harvest:
         )
         inside = self._inside() if masked_to_parcels else None
         tiles = ((window, detail[np.newaxis], valid) for window, detail, valid in self._details())
-        _replace_image(path, look, self.extent, pieces_of(tiles, inside, nodata=look.nodata, scale=look.scale), masked=False)
+        self._replace(path, look, self.extent, pieces_of(tiles, inside, nodata=look.nodata, scale=look.scale), masked=False)
 
-    def _tiles(self, indices: list[int], *, quiet: bool = False) -> Iterator[tuple[Window, NDArray[Any], Mask]]:
+    def _replace(self, path: Path, look: Look, window: Window, pieces: Iterator[Piece], *, masked: bool) -> None:
+        """Write, and drop statistics and overviews of an older file of that name."""
+        write_image(path, look, window, pieces, masked=masked)
+        for suffix in SIDECARS:
+            path.with_name(f"{path.name}{suffix}").unlink(missing_ok=True)
+
+    def _tiles(self, indices: Iterable[int], *, quiet: bool = False) -> Iterator[tuple[Window, NDArray[Any], Mask]]:
         for number, index in enumerate(indices):
             tile = self.spool.get(index)
             yield self.spool.layout.plan[index], tile.image, tile.valid
             if not quiet:
-                self.progress(Progress("write", number + 1, len(indices), None))
+                self.progress(Progress("write", number + 1, len(self.wanted), None))
 
     def _details(self) -> Iterator[tuple[Window, Float, Mask]]:
         for index in self.wanted:
@@ -158,9 +203,6 @@ class Harvest:
 
     def _decode(self, stored: NDArray[Any]) -> Float:
         return np.stack([band.encoding.decode(plane) for band, plane in zip(self.planning.bands, stored, strict=True)])
-
-    def _has_holes(self) -> bool:
-        return any(not self.spool.get(index).valid.all() for index in self.wanted)
 
     def _look(self, options: Options, *, holes: bool) -> Look:
         labels = []
@@ -202,16 +244,6 @@ class Harvest:
         }
 
 
-def _replace_image(path: Path, look: Look, window: Window, pieces: Iterator[Piece], *, masked: bool) -> None:
-    """Write, and drop what lies beside: the half-written file of a killed run, statistics and overviews of an older one."""
-    for half in path.parent.glob(f".{escape(path.stem)}.*{escape(path.suffix)}"):
-        if half.stem.rpartition(".")[2].isdecimal():
-            half.unlink()
-    write_image(path, look, window, pieces, masked=masked)
-    for suffix in (".aux.xml", ".ovr", ".msk"):
-        path.with_name(f"{path.name}{suffix}").unlink(missing_ok=True)
-
-
 def _needs_mask(look: Look) -> bool:
     """Whether nothing else in the file could say where there are holes."""
     return look.nodata is None and all(band.color != "alpha" for band in look.bands)
@@ -227,11 +259,13 @@ def _compare(before: Float, after: Float, valid: Mask, band: BandPlan, scale: in
     reach = sensor.reach
     if band.way not in ("network", "guided") or min(before.shape) <= 2 * reach:
         return out
-    # Only places whose whole support is valid: what lies in a hole was never measured.
-    sound = seen(fine.astype(np.float32), sensor) > 1.0 - 1e-4
-    again = seen(np.where(fine, after, np.float32(0.0)), sensor)
     inner = before[reach : before.shape[0] - reach, reach : before.shape[1] - reach]
-    out[2] = np.count_nonzero(sound), np.abs(again - inner)[sound].sum(dtype=np.float64)
+    sound: Mask | slice = slice(None)
+    if not valid.all():  # only places whose whole support is valid: what lies in a hole was never measured
+        sound = seen(fine.astype(np.float32), sensor) > 1.0 - 1e-4
+        after = np.where(fine, after, np.float32(0.0))
+    difference = np.abs(seen(after, sensor) - inner)[sound]
+    out[2] = difference.size, difference.sum(dtype=np.float64)
     return out
 
 

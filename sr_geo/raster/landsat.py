@@ -2,16 +2,15 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from sr_geo.errors import InputError
 from sr_geo.radiometry import Encoding
-from sr_geo.raster.product import Members, Product, ProductBand, number, wanted_roles
+from sr_geo.raster.product import Calibration, Members, Product, ProductBand, locate_file, number, wanted_roles
 from sr_geo.raster.roles import BAND_ROLES, checked_role, sensor_of
 
 DEFAULT_ROLES = ("blue", "green", "red", "nir")
 METADATA = re.compile(r"[^/]*_MTL\.txt", re.IGNORECASE)
-_BAND_FILE = re.compile(r"(.+?)_(SR_)?B\d{1,2}\.TIF", re.IGNORECASE)
+_BAND_FILE = re.compile(r"(.+?)_(SR_|ST_)?B\d{1,2}(?:_VCID_\d)?\.TIF", re.IGNORECASE)
 _TAGS = (
     ("PRODUCT_CONTENTS", "LANDSAT_PRODUCT_ID"),
     ("PRODUCT_CONTENTS", "PROCESSING_LEVEL"),
@@ -82,25 +81,28 @@ def read_product(folder: Members, *, extra: Sequence[str] = ()) -> Product:
     level2 = contents.get("PROCESSING_LEVEL", "").upper().startswith("L2")
     bands = tuple(_band(folder, groups, sensor=sensor, role=role, level2=level2, source=source) for role in roles)
     tags = {tag: groups[group][tag] for group, tag in _TAGS if tag in groups.get(group, {})}
-    return Product(name, sensor, bands, tags)
+    return Product(name, sensor, bands, tags, source)
 
 
-def file_encoding(path: str) -> Encoding | None:
-    """Encoding of one reflectance band file that lies beside its MTL file, opened by itself; None for any other file."""
-    file = Path(path)
-    match = _BAND_FILE.fullmatch(file.name)
-    metadata = file.with_name(f"{match.group(1)}_MTL.txt") if match else None
-    if match is None or metadata is None or not metadata.is_file():
+def file_calibration(path: str) -> Calibration | None:
+    """Calibration of one band file that lies beside its MTL file, opened by itself; None for any other file."""
+    named = _BAND_FILE.fullmatch(path.replace("\\", "/").rpartition("/")[2])
+    found = locate_file(path) if named else None
+    if named is None or found is None:
         return None
-    groups = parse_mtl(Members(file.parent, file.parent.as_posix(), ()).read_text(metadata.name))
-    keys = [key.removeprefix("FILE_NAME_BAND_") for key, name in groups.get("PRODUCT_CONTENTS", {}).items() if name == file.name]
-    if not keys or not keys[0].isdigit():
+    folder, file = found
+    metadata = f"{named.group(1)}_MTL.txt"
+    if metadata not in folder.names:
         return None
-    level2 = match.group(2) is not None
-    group = "LEVEL2_SURFACE_REFLECTANCE_PARAMETERS" if level2 else "LEVEL1_RADIOMETRIC_RESCALING"
-    if f"REFLECTANCE_MULT_BAND_{keys[0]}" not in groups.get(group, {}):
-        return None  # thermal bands of level 1 have no reflectance
-    return _calibration(groups, keys[0], thermal=False, level2=level2, source=str(metadata))[0]
+    groups, source = parse_mtl(folder.read_text(metadata)), folder.gdal_path(metadata)
+    listed = groups.get("PRODUCT_CONTENTS", {}).items()
+    key = next((key.removeprefix("FILE_NAME_BAND_") for key, name in listed if name == file and key.startswith("FILE_NAME_BAND_")), None)
+    if key is None:
+        return None
+    level2 = named.group(2) is not None
+    thermal = key.startswith("ST_") or (not level2 and f"REFLECTANCE_MULT_BAND_{key}" not in groups.get("LEVEL1_RADIOMETRIC_RESCALING", {}))
+    encoding, unit = _calibration(groups, key, thermal=thermal, level2=level2, source=source)
+    return Calibration(encoding, unit, source)
 
 
 def _asked_role(text: str, sensor: str) -> str:

@@ -12,6 +12,9 @@ from sr_geo.raster.tiles import Consistency
 
 OtherBands = Literal["guided", "cubic", "drop"]
 
+LARGEST_TILE = 1024
+"""Side in input pixels; the memory of a run grows with its square, and from 512 on the halo costs next to nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -46,8 +49,8 @@ class Options:
         _check_choice("device", self.device, get_args(Device))
         if self.psf != "auto" and not _is_blur(self.psf):
             raise OptionError(f"psf {self.psf}: expected auto or a blur between 0 and 20 output pixels, usually 1 to 3.2")
-        if self.tile is not None and not 16 <= self.tile <= 4096:
-            raise OptionError(f"tile {self.tile}: expected 16 to 4096 input pixels")
+        if self.tile is not None and not 16 <= self.tile <= LARGEST_TILE:
+            raise OptionError(f"tile {self.tile}: expected 16 to {LARGEST_TILE} input pixels")
         if self.threads is not None and self.threads < 1:
             raise OptionError(f"threads {self.threads}: expected 1 or more")
 

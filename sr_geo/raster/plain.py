@@ -1,10 +1,11 @@
-"""What a plain raster says of its bands: roles, encodings and masks, from the file and from a STAC Item beside it."""
+"""What a plain raster says of its bands: roles, marks, encodings and masks, from the file and from a STAC Item beside it."""
 
 import json
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
+from xml.sax.saxutils import unescape
 
 import numpy as np
 from rasterio.enums import ColorInterp, MaskFlags
@@ -12,9 +13,10 @@ from rasterio.io import DatasetReader
 
 from sr_geo.errors import InputError
 from sr_geo.radiometry import Encoding, default_encoding
-from sr_geo.raster.roles import band_number, canonical, role_of_number, roles_of, sensor_of, sensor_of_tags, without_rivals
-
-_LARGEST_ITEM = 4 * 2**20  # bytes
+from sr_geo.raster import stac
+from sr_geo.raster.bands import Grid
+from sr_geo.raster.marks import name_says_marks, says_marks
+from sr_geo.raster.roles import band_number, role_of_number, roles_of, sensor_of, sensor_of_tags, without_rivals
 
 # Tags that describe the file's pixels or layout and are wrong for anything derived from it.
 _DROPPED_TAGS = re.compile(r"STATISTICS_.*|OVR_RESAMPLING_ALG|LAYOUT|COLOR_.*|SOURCE_COLOR_SPACE|HISTOGRAM.*", re.IGNORECASE)
@@ -42,7 +44,7 @@ def refuse_unusable(dataset: DatasetReader, path: str) -> None:
     strange = [kind for kind in dataset.dtypes if kind.startswith("complex") or np.dtype(kind).kind not in "iuf"]
     if strange:
         raise InputError(f"{path}: bands of type {strange[0]}, expected integers or real numbers: extract amplitude or phase first")
-    if ColorInterp.palette in dataset.colorinterp:
+    if all(color is ColorInterp.palette for color in dataset.colorinterp):
         raise InputError(f"{path}: holds indices into a colour table, not values: expand it first with gdal_translate -expand rgb")
     if dataset.transform.is_identity:
         for located, how in (
@@ -56,13 +58,16 @@ def refuse_unusable(dataset: DatasetReader, path: str) -> None:
         raise InputError(f"{path}: its geotransform has pixels without area: mend it with gdal_edit.py -a_ullr")
 
 
-def plain_encoding(dataset: DatasetReader, index: int) -> Encoding:
-    """Encoding of band `index` (0-based): the dataset's scale and offset, else the usual one of its type; with its nodata."""
+def plain_encoding(dataset: DatasetReader, index: int, *, marks: bool = False) -> Encoding:
+    """Encoding of band `index` (0-based): the dataset's scale and offset, else the usual one of its type; with its nodata.
+
+    Where the band holds `marks` and states nothing, values are what they are.
+    """
     kind = dataset.dtypes[index]
     nodata = storable(dataset.nodatavals[index], kind)
     if states_encoding(dataset, index):
         return Encoding(float(dataset.scales[index]), float(dataset.offsets[index]), nodata)
-    usual = default_encoding(kind)
+    usual = Encoding() if marks else default_encoding(kind)
     return Encoding(usual.scale, usual.offset, nodata)
 
 
@@ -97,42 +102,80 @@ def kept_tags(dataset: DatasetReader) -> dict[str, str]:
     return {key: value for key, value in dataset.tags().items() if not _DROPPED_TAGS.fullmatch(key)}
 
 
-def plain_sensor(dataset: DatasetReader, path: str, item: Mapping[str, Any]) -> str | None:
-    """Sensor named by the dataset's tags, the STAC Item or the file's name, in this order."""
-    properties = item.get("properties")
-    texts = {str(key): str(value) for key, value in properties.items()} if isinstance(properties, dict) else {}
-    return sensor_of_tags(dataset.tags()) or sensor_of_tags(texts) or sensor_of(_file_name(path))
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the file and its sidecars say of the bands."""
+
+    sensor: str | None
+    roles: tuple[str | None, ...]
+    """For each band."""
+    marks: tuple[bool, ...]
+    """For each band: whether it holds classes, bits, a mask or the like, which must not be mixed."""
 
 
-def plain_roles(dataset: DatasetReader, path: str, item: Mapping[str, Any], sensor: str | None) -> list[str | None]:
-    """One role or None per band.
+def read_bands(dataset: DatasetReader, path: str, item: Mapping[str, Any]) -> Told:
+    """Sensor, roles and marks.
 
-    Taken from band descriptions and tags first, then from STAC, from dataset tags that list bands, and from colour
-    interpretation; for a raster of one band also from its name ("…_B04.tif"). Nothing is guessed from the order.
+    The sensor is named by the dataset's tags, the STAC Item or file names, in this order. Roles are taken from band
+    descriptions and tags first, then from STAC, from dataset tags that list bands, and from colour interpretation;
+    for single bands also from the names of their files ("…_B04.tif"), a VRT's sources among them. Nothing is guessed
+    from the order.
+
+    Args:
+        dataset: open.
+        path: how it was named.
+        item: STAC Item beside it; empty if none.
     """
-    metres = _pixel_metres(dataset)
-    described = roles_of([_band_text(dataset, i) for i in range(dataset.count)], sensor=sensor, metres=metres)
-    sources = [
-        described,
-        _stac_roles(stac_bands(item, _file_name(path), dataset.count), sensor, metres, dataset.count),
-        _tag_roles(dataset, sensor, metres),
-    ]
-    if not any(role for roles in sources for role in roles):
-        sources.append(_name_role(path, sensor) if dataset.count == 1 else [None] * dataset.count)
-        sources.append([_COLOR_ROLES.get(color.name) for color in dataset.colorinterp])
-    merged = [next((roles[i] for roles in sources if roles[i] is not None), None) for i in range(dataset.count)]
-    return without_rivals(merged)
+    count = dataset.count
+    own = _file_name(path)
+    names = _single_names(dataset, own)
+    sensor = sensor_of_tags(dataset.tags()) or sensor_of_tags(stac.properties_of(item)) or sensor_of(own) or _common_sensor(names)
+    metres = Grid(dataset.height, dataset.width, dataset.transform, dataset.crs).metres
+    key, asset = stac.find_asset(item, own, count)
+    texts = [[_band_text(dataset, i) for i in range(count)], stac.asset_bands(asset, count), _tag_names(dataset)]
+    said = [roles_of(source, sensor=sensor, metres=metres) for source in texts]
+    if not any(role for roles in said for role in roles):
+        said.append([_name_role(name, sensor) for name in names])
+        said.append([_COLOR_ROLES.get(color.name) for color in dataset.colorinterp])
+    merged = [next((roles[i] for roles in said if roles[i] is not None), None) for i in range(count)]
+    by_asset = stac.asset_marks(key, asset, count)
+    marks = tuple(
+        _is_thematic(dataset, i)
+        or any(says_marks(source[i]) for source in texts)
+        or (merged[i] is None and (by_asset[i] or name_says_marks(names[i]) or any(says_marks(source[i], likely=True) for source in texts)))
+        for i in range(count)
+    )
+    roles = without_rivals([None if mark else role for role, mark in zip(merged, marks, strict=True)])
+    return Told(sensor, tuple(roles), marks)
+
+
+def _is_thematic(dataset: DatasetReader, index: int) -> bool:
+    """Whether the file itself says that a band holds classes: by a colour table or by its layer type."""
+    return dataset.colorinterp[index] is ColorInterp.palette or dataset.tags(index + 1).get("LAYER_TYPE", "").lower() == "thematic"
+
+
+def _single_names(dataset: DatasetReader, own: str) -> list[str]:
+    """For each band the name of the file that holds just this band, as far as one can tell, else ""."""
+    if dataset.count == 1 and dataset.driver != "VRT":
+        return [own]
+    names = []
+    for number in dataset.indexes if dataset.driver == "VRT" else ():
+        sources = "".join(dataset.tags(number, ns="vrt_sources").values())
+        files, bands = re.findall(r"<SourceFilename[^>]*>([^<]+)<", sources), re.findall(r"<SourceBand>([^<]+)<", sources)
+        names.append(unescape(_file_name(files[0])) if len(files) == 1 and bands in ([], ["1"]) else "")
+    if dataset.count == 1 and not (names[0] and (band_number(names[0]) or name_says_marks(names[0]))):
+        return [own]
+    # A file that gives several bands holds more than one, so that its name tells of none.
+    return [name if names.count(name) == 1 else "" for name in names] or [""] * dataset.count
+
+
+def _common_sensor(names: Sequence[str]) -> str | None:
+    sensors = {sensor for name in names if (sensor := sensor_of(name)) is not None}
+    return sensors.pop() if len(sensors) == 1 else None
 
 
 def _file_name(path: str) -> str:
     return path.replace("\\", "/").rstrip("/").rpartition("/")[2]
-
-
-def _pixel_metres(dataset: DatasetReader) -> float | None:
-    """Side of a pixel in metres, from its area; None without a projected CRS (degrees would be too rough a clue)."""
-    if dataset.crs is None or not dataset.crs.is_projected:
-        return None
-    return float(abs(dataset.transform.determinant) ** 0.5 * dataset.crs.linear_units_factor[1])
 
 
 def _band_text(dataset: DatasetReader, index: int) -> str:
@@ -148,73 +191,24 @@ def _band_text(dataset: DatasetReader, index: int) -> str:
     return f"{wavelength} um" if wavelength else ""
 
 
-def _tag_roles(dataset: DatasetReader, sensor: str | None, metres: float | None) -> list[str | None]:
-    """Roles from a dataset tag that lists the bands: ``eo:bands`` as JSON, or names with commas between."""
-    nothing: list[str | None] = [None] * dataset.count
+def _tag_names(dataset: DatasetReader) -> list[str]:
+    """Names from a dataset tag that lists the bands: ``eo:bands`` as JSON, or words with commas between; "" for all if none does."""
     for key, value in dataset.tags().items():
         if key.lower() == "eo" and value.startswith("bands="):
             value = value.removeprefix("bands=")  # noqa: PLW2901  GDAL splits "eo:bands=…" at the colon
         elif key.lower() not in ("eo:bands", "eo_bands", "bands", "band_names", "band_order"):
             continue
         try:
-            bands = json.loads(value) if len(value) <= _LARGEST_ITEM else None
-        except ValueError:
+            bands = json.loads(value) if len(value) <= stac.LARGEST else None
+        except (ValueError, RecursionError):
             bands = [name.strip() for name in re.split(r"[,;]", value)]
         if isinstance(bands, list) and len(bands) == dataset.count:
-            if all(isinstance(name, str) for name in bands):
-                return roles_of(bands, sensor=sensor, metres=metres)
-            return _stac_roles(bands, sensor, metres, dataset.count)
-    return nothing
+            return [str(name) for name in bands] if all(isinstance(name, str) for name in bands) else stac.band_names(bands, dataset.count)
+    return [""] * dataset.count
 
 
-def _name_role(path: str, sensor: str | None) -> list[str | None]:
-    """Role of the only band of a product's band file, such as T32TQM_…_B04_10m.jp2; the sensor must be known."""
-    found = band_number(_file_name(path).rpartition(".")[0].upper())
-    return [role_of_number(found, sensor) if found and sensor else None]
-
-
-def read_item(path: str) -> Mapping[str, Any]:
-    """The STAC Item beside a raster (`scene.json` or `scene.tif.json` for `scene.tif`); empty where there is none that can be used."""
-    if path.startswith("<"):
-        return {}  # a VRT given as text
-    raster = Path(path)
-    for beside in (raster.with_name(f"{raster.name}.json"), raster.with_suffix(".json")) if raster.name else ():
-        if beside == raster or not beside.is_file() or beside.stat().st_size > _LARGEST_ITEM:
-            continue
-        try:
-            item = json.loads(beside.read_text("utf-8"))
-        except (OSError, ValueError, RecursionError):
-            continue  # some other program's file: a sidecar is only ever a hint
-        if isinstance(item, dict) and item.get("type") == "Feature" and "stac_version" in item:
-            return item
-    return {}
-
-
-def stac_bands(item: Mapping[str, Any], file_name: str, count: int) -> Sequence[Any]:
-    """The `count` band entries that a STAC Item has for the raster called `file_name`; empty where it has not."""
-    assets = item.get("assets")
-    entries = [asset for asset in assets.values() if isinstance(asset, dict)] if isinstance(assets, dict) else []
-    named = [asset for asset in entries if _file_name(str(asset.get("href", ""))) == file_name]
-    rasters = [asset for asset in entries if len(_listed(asset)) == count]
-    fitting = named[:1] or (rasters if len(rasters) == 1 else [])
-    chosen = _listed(fitting[0]) if fitting else []
-    return chosen if len(chosen) == count else []
-
-
-def _listed(asset: Mapping[str, Any]) -> list[Any]:
-    for key in ("bands", "eo:bands"):
-        bands = asset.get(key)
-        if isinstance(bands, list) and bands:
-            return bands
-    return []
-
-
-def _stac_roles(bands: Sequence[Any], sensor: str | None, metres: float | None, count: int) -> list[str | None]:
-    """Roles of STAC band entries: the common name, made exact by the name ("B06" of three "rededge")."""
-    if len(bands) != count:
-        return [None] * count
-    entries = [band if isinstance(band, dict) else {} for band in bands]
-    common = [str(entry.get("eo:common_name") or entry.get("common_name") or "") for entry in entries]
-    names = [str(entry.get("name") or "") for entry in entries]
-    joined = [word if canonical(name) else f"{name} {word}".strip() for name, word in zip(names, common, strict=True)]
-    return roles_of(joined, sensor=sensor, metres=metres)
+def _name_role(name: str, sensor: str | None) -> str | None:
+    """Role of a product's band file, such as T32TQM_…_B04_10m.jp2; the sensor must be known."""
+    found = None if name_says_marks(name) else band_number(name.rpartition(".")[0].upper())
+    sensor = sensor or sensor_of(name)
+    return role_of_number(found, sensor) if found and sensor else None

@@ -1,5 +1,7 @@
 """From a scene and what the user asks to what happens to every band: model, blur, and the way of each band."""
 
+import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from sr_geo.errors import BandError
+from sr_geo.errors import BandError, BlurWarning, ModelError, OptionError
 from sr_geo.models.card import Card
 from sr_geo.models.catalog import for_bands, load_model
 from sr_geo.models.session import Device, Upscaler
@@ -17,8 +19,8 @@ from sr_geo.raster.roles import default_sigma
 from sr_geo.raster.scene import Band, Scene
 from sr_geo.raster.tiles import BandPlan, Consistency, TilePlanning, Way
 
-CLASSES = ("scl", "qa_pixel", "qa_radsat", "qa_aerosol", "fmask", "cloud mask", "mask", "qa")
-"""Descriptions of bands that hold classes or bits: their values are repeated, never mixed."""
+_SOFTEST = 20.0
+"""Output pixels: no sensor may be as soft as this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +38,14 @@ def choose_model(scene: Scene, model: str | Path | None, *, device: Device, thre
         BandError: no model can run on the bands that are known.
         ModelError: the model asked for cannot be used.
     """
+    if not _pictures(scene.bands):
+        raise BandError(
+            f"{scene.path}: holds classes, masks or qualities only, expected a picture; if it is one, name a band, for instance --bands r=1"
+        )
     if model is not None:
-        return load_model(model, device=device, threads=threads)
+        upscaler = load_model(model, device=device, threads=threads)
+        _check_card(upscaler.card)
+        return upscaler
     if len(_pictures(scene.bands)) == 1:
         return load_model("satellite-rgb-x4", device=device, threads=threads)
     roles = {band.role for band in scene.bands if band.role is not None}
@@ -47,7 +55,23 @@ def choose_model(scene: Scene, model: str | Path | None, *, device: Device, thre
     return load_model(entry.name, device=device, threads=threads)
 
 
-def plan_bands(scene: Scene, card: Card, blurs: Sequence[Blur], *, other_bands: OtherBands, consistency: Consistency) -> TilePlanning:
+def _check_card(card: Card) -> None:
+    """Refuse a network whose result on a tile would depend on the tile or on the unit of the values."""
+    if not card.exact_halo:
+        raise ModelError(
+            f"model {card.name}: sees beyond its halo (exact_halo in its card is false), so tiles of a raster would not fit "
+            "together; choose a model from `sr-geo models list`"
+        )
+    if not card.commutes_with_gain_and_offset:
+        raise ModelError(
+            f"model {card.name}: takes values from 0 to 1 only (commutes_with_gain_and_offset in its card is false), which "
+            "rasters do not have; choose a model from `sr-geo models list`"
+        )
+
+
+def plan_bands(
+    scene: Scene, card: Card, blurs: Sequence[Blur], *, other_bands: OtherBands, consistency: Consistency, detail: bool = True
+) -> TilePlanning:
     """What happens to each band.
 
     A raster of one band feeds all channels of the network and takes the mean of what comes out.
@@ -55,12 +79,16 @@ def plan_bands(scene: Scene, card: Card, blurs: Sequence[Blur], *, other_bands: 
     Args:
         scene: the input.
         card: of the model.
-        blurs: for each band of the scene.
+        blurs: for each band of the scene; those of the network's bands are brought within the card's range.
         other_bands: what to do with bands that the network was not trained on.
         consistency: of the run.
+        detail: whether the added detail is wanted.
 
     Raises:
         BandError: the scene lacks a band that the network needs.
+
+    Warns:
+        BlurWarning: the blur of a band is beyond the card's range.
     """
     pictures = _pictures(scene.bands)
     if len(pictures) == 1:
@@ -74,13 +102,17 @@ def plan_bands(scene: Scene, card: Card, blurs: Sequence[Blur], *, other_bands: 
                 f"({_bands_at_hand(scene.bands)}); say which band is which with --bands, or choose another --model"
             )
         feeding = {channel: index for channel, index in found.items() if index is not None}
-    plans = []
+    plans, beyond = [], []
     nodata = common_nodata(scene)
     for index, band in enumerate(scene.bands):
         channels = tuple(channel for channel, source in feeding.items() if source == index)
+        blur = blurs[index]
         way: Way
         if channels:
             way = "network"
+            blur = _within(blur, card)
+            if blur != blurs[index]:
+                beyond.append(f"{band.role or f'band {index + 1}'} {blurs[index].sigma:.2f}")
         elif index not in pictures:
             way = "nearest"
         elif other_bands == "drop":
@@ -88,10 +120,14 @@ def plan_bands(scene: Scene, card: Card, blurs: Sequence[Blur], *, other_bands: 
         else:
             way = other_bands
         encoding = replace(band.encoding, nodata=nodata)
-        plans.append(BandPlan(index, band.role, way, encoding, channels, blurs[index].sigma, blurs[index].origin))
+        plans.append(BandPlan(index, band.role, way, encoding, channels, blur.sigma, blur.origin))
+    if beyond and card.sigma is not None:
+        low, high = card.sigma
+        message = f"{scene.path}: blur of {', '.join(beyond)}: {card.name} knows {low:g} to {high:g} output pixels, the nearest is taken"
+        warnings.warn(message, BlurWarning, stacklevel=3)
     position = {plan.index: number for number, plan in enumerate(plans)}
     inputs = tuple(position[feeding[channel]] for channel in range(len(card.bands)))
-    return TilePlanning(card, tuple(plans), inputs, consistency, scene.dtype)
+    return TilePlanning(card, tuple(plans), inputs, consistency, scene.dtype, detail)
 
 
 def common_nodata(scene: Scene) -> float | None:
@@ -100,19 +136,34 @@ def common_nodata(scene: Scene) -> float | None:
     return storable(values[0], scene.dtype) if values else None
 
 
-def find_blurs(scene: Scene, psf: Literal["auto"] | float, card: Card) -> tuple[Blur, ...]:
-    """Blur of each band: given, measured on edges of the scene, or the default of its sensor; within the card's range.
-
-    A band that was resampled from a coarser grid is blurred in proportion.
+def find_blurs(scene: Scene, psf: Literal["auto"] | float) -> tuple[Blur, ...]:
+    """Blur of each band: given, measured on edges of the scene, or the default of its sensor.
 
     Args:
         scene: the input; a few windows of it are read where the blur is to be measured.
-        psf: ``auto``, or a standard deviation in output pixels for all bands.
-        card: of the model.
+        psf: ``auto``, or a standard deviation in output pixels of the scene's grid; bands that were brought to the grid
+            from larger pixels are blurred in proportion.
+
+    Raises:
+        OptionError: the blur of such a band is beyond what can be computed.
     """
-    if psf != "auto":
-        return tuple(_within(Blur(float(psf), "given"), card) for _ in scene.bands)
-    return tuple(_within(blur, card) for blur in measure_blurs(scene))
+    if psf == "auto":
+        return measure_blurs(scene)
+    return tuple(_given(float(psf), band, scene) for band in scene.bands)
+
+
+def _given(sigma: float, band: Band, scene: Scene) -> Blur:
+    if band.metres is None:
+        return Blur(sigma, "given")
+    # Only products bring bands to another grid, and their grids are in metres.
+    grid = math.sqrt(abs(scene.transform.determinant))
+    scaled = sigma * band.metres / grid
+    if scaled >= _SOFTEST:
+        raise OptionError(
+            f"psf {sigma:g}: makes {scaled:.1f} output pixels for {band.description or band.role} with its {band.metres:g} m pixels, "
+            f"expected less than {_SOFTEST:g}; a usual blur is 1 to 3.2"
+        )
+    return Blur(scaled, f"given, for pixels of {band.metres:g} m")
 
 
 def measure_blurs(scene: Scene) -> tuple[Blur, ...]:
@@ -132,13 +183,14 @@ def measure_blurs(scene: Scene) -> tuple[Blur, ...]:
             blurs.append(Blur(estimate.sigma, f"measured on {estimate.edges} edges"))
         else:
             origin = "default" if scene.sensor is None else f"default of {scene.sensor}"
-            blurs.append(Blur(default_sigma(scene.sensor, band.role), f"{origin} ({estimate.edges} good edges are too few)"))
+            sigma = default_sigma(scene.sensor, band.role, metres=scene.metres)
+            blurs.append(Blur(sigma, f"{origin} ({estimate.edges} good edges are too few)"))
     return tuple(blurs)
 
 
 def _within(blur: Blur, card: Card) -> Blur:
     """The blur, or the nearest that the network was trained for; what was cut off is told."""
-    if card.sigma is None or blur.sigma == 0.0:
+    if card.sigma is None:
         return blur
     low, high = card.sigma
     if low <= blur.sigma <= high:
@@ -147,8 +199,8 @@ def _within(blur: Blur, card: Card) -> Blur:
 
 
 def _pictures(bands: Sequence[Band]) -> list[int]:
-    """Bands that hold a picture: not alpha, not classes."""
-    return [index for index, band in enumerate(bands) if band.color not in ("alpha", "palette") and band.description.lower() not in CLASSES]
+    """Bands that hold a picture: not alpha, no classes or masks."""
+    return [index for index, band in enumerate(bands) if band.color != "alpha" and not band.marks]
 
 
 def _bands_at_hand(bands: Sequence[Band]) -> str:

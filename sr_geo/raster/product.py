@@ -44,6 +44,19 @@ class Product:
     sensor: str
     bands: tuple[ProductBand, ...]
     tags: dict[str, str] = field(default_factory=dict)
+    metadata: str = ""
+    """GDAL name of the file that describes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What product metadata says of one band file that is opened by itself."""
+
+    encoding: Encoding
+    unit: str
+    """Of the decoded values; "" for reflectance."""
+    source: str
+    """GDAL name of the metadata file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +174,10 @@ def locate(path: str) -> Members | None:
     packed = _PACKED.fullmatch(path)
     if packed is None:
         given = Path(path)
-        if METADATA.fullmatch(given.name) and given.is_file():
-            members = list_members(given.parent)
-            return None if members is None else members.without_other_metadata(given.name)
-        return list_members(given)
+        if not (given.is_file() and (given.name == "manifest.safe" or METADATA.fullmatch(given.name))):
+            return list_members(given)
+        members = list_members(given.parent)
+        return members if members is None or given.name == "manifest.safe" else members.without_other_metadata(given.name)
     members = list_members(Path(packed.group(1)))
     inner = (packed.group(2) or "").strip("/")
     if members is None or not inner:
@@ -174,6 +187,43 @@ def locate(path: str) -> Members | None:
         return members.inside(top).without_other_metadata(last)
     members = members.inside(inner)
     return members if members.names else None
+
+
+def locate_file(path: str) -> tuple[Members, str] | None:
+    """The folder or archive that a band file of a product lies in, seen from its top, and the file's name in it.
+
+    Args:
+        path: of a file, or its GDAL name in an archive.
+
+    Returns:
+        Of a folder called ``….SAFE`` around the file, or else of the folder that it lies in: the files right there, and
+        the file itself. Of an archive all below that folder. None for what is no such file.
+
+    Raises:
+        InputError: for a broken archive.
+    """
+    if path.startswith("<"):
+        return None
+    packed = _PACKED.fullmatch(path)
+    if packed is None:
+        file = Path(path).absolute()
+        if not file.is_file():
+            return None
+        folder = next((parent for parent in file.parents if parent.suffix.upper() == ".SAFE"), file.parent)
+        try:
+            around = [entry.name for entry in folder.iterdir() if entry.is_file()]
+        except OSError:
+            return None  # a folder that may be passed but not listed: the file itself can be read
+        inner = file.relative_to(folder).as_posix()
+        return Members(folder, folder.as_posix(), tuple(sorted({*around, inner}))), inner
+    members = list_members(Path(packed.group(1)))
+    inner = (packed.group(2) or "").strip("/")
+    if members is None or inner not in members.names:
+        return None
+    folders = inner.split("/")[:-1]
+    safe = next((i for i, folder in enumerate(folders) if folder.upper().endswith(".SAFE")), len(folders) - 1)
+    top = "/".join(folders[: safe + 1])
+    return members.inside(top), inner[len(top) + 1 :] if top else inner
 
 
 def _stays_inside(name: str) -> bool:

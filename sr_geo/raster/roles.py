@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from sr_geo.errors import InputError
+from sr_geo.raster.marks import says_marks, words_of
 
 SENTINEL2 = "sentinel-2"
 
@@ -131,9 +132,24 @@ DEFAULT_SIGMA: Mapping[str, Mapping[str, float]] = {
 }
 
 
-def default_sigma(sensor: str | None, role: str | None) -> float:
-    """Blur σ of one band in output pixels, 1.0…3.2; 1.6 (an MTF of 0.29 at Nyquist) where sensor or band is unknown."""
+# Pixels of the Sentinel-2 bands that are usually read on the 10 m grid.
+_COARSE_METRES = {
+    **dict.fromkeys(("rededge1", "rededge2", "rededge3", "nir08", "swir1", "swir2"), 20.0),
+    **dict.fromkeys(("coastal", "watervapour", "cirrus"), 60.0),
+}
+
+
+def default_sigma(sensor: str | None, role: str | None, *, metres: float | None = None) -> float:
+    """Blur σ of one band in output pixels, 1.0…3.2; 1.6 (an MTF of 0.29 at Nyquist) where sensor or band is unknown.
+
+    Args:
+        sensor: as `sensor_of` names it.
+        role: of the band.
+        metres: pixel size of the raster where it is known: a 20 m band on a grid of 20 m is as sharp as its pixels.
+    """
     sigma = DEFAULT_SIGMA.get(sensor or "", {}).get(role or "", _UNKNOWN_SIGMA)
+    if sensor == SENTINEL2 and metres is not None and metres > 0.97 * _COARSE_METRES.get(role or "", float("inf")):
+        sigma = _UNKNOWN_SIGMA
     return min(max(sigma, _SIGMA_LIMITS[0]), _SIGMA_LIMITS[1])
 
 
@@ -177,10 +193,7 @@ def numbered_roles(given: Mapping[str, int], count: int) -> dict[int, str]:
 
 
 # Words that say "made from bands", not "a band".
-_DERIVED = re.compile(
-    r"\b(nd[vw]i|evi|savi|std|stdev|stddev|sd|var|variance|count|mask|clouds?|qa|quality|scl"
-    r"|error|ratio|index|angle|azimuth|zenith|green i)\b"
-)
+_DERIVED = re.compile(r"\b(nd[vw]i|evi|savi|std|stdev|stddev|sd|var|variance|count|error|ratio|index|angle|azimuth|zenith|green i)\b")
 _NUMBERED = re.compile(r"(?:^|[^a-z0-9])(?:s[rt]_)?b(?:and)?[ _-]?(0?[1-9]|1[0-2]|0?8a)(?![a-z0-9.])", re.IGNORECASE)
 _WAVELENGTH = re.compile(r"(\d+(?:\.\d+)?) ?(nm|nanomet\w*|um|µm|μm|micromet\w*)\b", re.IGNORECASE)
 _SPECTRUM = (
@@ -210,10 +223,8 @@ def role_of_words(text: str) -> str | None:
     whole = canonical(text)
     if whole is not None:
         return whole
-    # "RedEdge1" → "red edge1"; then "nir", "red edge 1", … as words.
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)
-    words = re.sub(r"[^a-z0-9]+", " ", words.lower()).strip()
-    if _DERIVED.search(words):
+    words = words_of(text)  # "RedEdge1" → "red edge1"
+    if _DERIVED.search(words) or says_marks(text):
         return None
     found: set[str] = set()
 
@@ -277,8 +288,10 @@ def roles_of(descriptions: Sequence[str], *, sensor: str | None = None, metres: 
 
     Words win over band numbers, band numbers over wavelengths. "B4" alone is red for Sentinel-2 and Landsat 8 and near
     infrared for Landsat 5 and 7: without a known sensor it takes a role only if every sensor that fits all the
-    numbers (and the pixel size) agrees. A role that two bands claim is given to neither.
+    numbers (and the pixel size) agrees. A role that two bands claim is given to neither. Masks and the like have none,
+    whichever band they belong to ("QA_B04").
     """
+    descriptions = ["" if says_marks(text) else text for text in descriptions]
     numbers = _telling_numbers(descriptions, sensor)
     present = [number for number in numbers if number is not None]
     known = BAND_ROLES.get(sensor or "")
@@ -301,9 +314,10 @@ def roles_of(descriptions: Sequence[str], *, sensor: str | None = None, metres: 
 def _telling_numbers(descriptions: Sequence[str], sensor: str | None) -> list[str | None]:
     """Band numbers, without those that only count the bands of the file ("Band 1", "Band 2", …)."""
     numbers = [band_number(text) for text in descriptions]
-    counting = numbers == [str(i + 1) for i in range(len(numbers))]
-    named = all(re.fullmatch(r"band[ _-]?\d+", text.strip(), re.IGNORECASE) for text in descriptions)
-    if counting and len(numbers) > 1 and (named or sensor not in BAND_ROLES):
+    present = [(i, number) for i, number in enumerate(numbers) if number is not None]
+    counting = all(number == str(i + 1) for i, number in present)
+    named = all(re.fullmatch(r"band[ _-]?\d+", descriptions[i].strip(), re.IGNORECASE) for i, _ in present)
+    if counting and len(present) > 1 and (named or sensor not in BAND_ROLES):
         return [None] * len(numbers)
     return numbers
 
@@ -333,7 +347,7 @@ def without_rivals(roles: Sequence[str | None]) -> list[str | None]:
 
 _SENSOR_NAMES = (
     (re.compile(r"(?<![a-z0-9])(s2[abcd]?|sentinel[-_ ]?2[abcd]?|hls[._]s30)(?![a-z0-9])", re.IGNORECASE), SENTINEL2),
-    (re.compile(r"(?<![a-z0-9])t\d\d[a-z]{3}_\d{8}t\d{6}_(b\d[\da]|tci)(?![a-z0-9])", re.IGNORECASE), SENTINEL2),
+    (re.compile(r"(?<![a-z0-9])t\d\d[a-z]{3}_\d{8}t\d{6}_(b\d[\da]|tci|scl|aot|wvp)(?![a-z0-9])", re.IGNORECASE), SENTINEL2),
     (re.compile(r"(?<![a-z0-9])hls[._]l30(?![a-z0-9])", re.IGNORECASE), "landsat-8"),
 )
 _LANDSAT_NAME = re.compile(r"(?<![a-z0-9])(?:landsat[-_ ]?|l[cote]?)0?([45789])(?![a-z0-9])", re.IGNORECASE)

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from sr_geo.errors import InputError
 from sr_geo.radiometry import Encoding
-from sr_geo.raster.product import Members, Product, ProductBand, element_text, number, parse_xml, wanted_roles
+from sr_geo.raster.product import Calibration, Members, Product, ProductBand, element_text, locate_file, number, parse_xml, wanted_roles
 from sr_geo.raster.roles import BAND_ROLES, SENTINEL2, checked_role
 
 DEFAULT_ROLES = ("blue", "green", "red", "nir")
@@ -65,7 +65,7 @@ def read_product(safe: Members, *, extra: Sequence[str] = ()) -> Product:
     metadata = next(name for name in safe.names if METADATA.fullmatch(name))
     source = safe.gdal_path(metadata)
     root = parse_xml(safe.read_text(metadata), source)
-    level = "1C" if "1C" in metadata else "2A"
+    level = _level(metadata)
     images = _finest_images(safe, level)
     encodings = _encodings(root, level, source)
     title = element_text(root, "PRODUCT_URI", "PRODUCT_URI_1C", "PRODUCT_URI_2A") or safe.vsi.rpartition("/")[2]
@@ -86,25 +86,32 @@ def read_product(safe: Members, *, extra: Sequence[str] = ()) -> Product:
             raise InputError(f"{source}: gives other bands an offset, but none to {band}: download the product again")
         bands.append(ProductBand(safe.gdal_path(path), role, band, encodings[band], None if native == GRID_METRES else float(native)))
     tags = {tag: text for tag in _TAGS if (text := element_text(root, tag))}
-    return Product(name, SENTINEL2, tuple(bands), tags)
+    return Product(name, SENTINEL2, tuple(bands), tags, source)
 
 
-def file_encoding(path: str) -> Encoding | None:
-    """Encoding of one band file inside a SAFE folder, opened by itself; None for any other file.
+def file_calibration(path: str) -> Calibration | None:
+    """Encoding of one band file inside a SAFE folder or its zip, opened by itself; None for any other file.
 
     Raises:
         InputError: where the metadata of that folder is damaged.
     """
-    file = Path(path)
-    if _IMAGE.search(file.as_posix()) is None or not file.is_file():
+    found = locate_file(path) if _IMAGE.search(Path(path).absolute().as_posix()) else None
+    match = _IMAGE.fullmatch(found[1]) if found else None
+    if found is None or match is None:
         return None
-    safe = next(parent.parent for parent in file.parents if parent.name == "GRANULE")
-    metadata = next((entry for entry in sorted(safe.iterdir()) if METADATA.fullmatch(entry.name)), None)
+    safe = found[0]
+    metadata = next((name for name in safe.names if METADATA.fullmatch(name)), None)
     if metadata is None:
         return None
-    text = Members(safe, safe.as_posix(), ()).read_text(metadata.name)
-    encodings = _encodings(parse_xml(text, str(metadata)), "1C" if "1C" in metadata.name else "2A", str(metadata))
-    return encodings.get(_IMAGE.findall(file.as_posix())[0][2])
+    source = safe.gdal_path(metadata)
+    encodings = _encodings(parse_xml(safe.read_text(metadata), source), _level(metadata), source)
+    return Calibration(encodings[match.group(3)], "", source) if match.group(3) in encodings else None
+
+
+def _level(metadata: str) -> str:
+    """By the name of the metadata file, "1C" or "2A"."""
+    match = METADATA.fullmatch(metadata)
+    return (match.group(1) or match.group(2)) if match else ""
 
 
 def _asked_role(text: str) -> str:

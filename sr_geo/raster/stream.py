@@ -4,10 +4,8 @@ One tile waits between each two, so that memory does not depend on the size of t
 """
 
 import queue
-import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,11 +18,10 @@ from sr_geo.radiometry import Float, Mask
 from sr_geo.raster.options import Progress, Report
 from sr_geo.raster.scene import Scene
 from sr_geo.raster.spool import Spool
-from sr_geo.raster.tiles import TilePlanning, finish, network_input, prepare
+from sr_geo.raster.tiles import Prepared, TilePlanning, finish, prepare
+from sr_geo.raster.workers import PATIENCE, Workers
 
 _END = None
-_PATIENCE = 0.2
-"""Seconds after which a waiting thread looks whether the run was stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +29,7 @@ class _Tile:
     """A tile on its way: `fine` is there after the network."""
 
     index: int
-    planes: Float
+    ready: Prepared
     stored: NDArray[Any]
     valid: Mask
     fine: Float | None = None
@@ -47,75 +44,65 @@ class Stream:
         upscaler: the network.
         planning: what happens to every tile.
         spool: where finished tiles go; those that it holds are not computed again.
+        workers: threads of the run; their context must outlive this.
     """
 
     scene: Scene
     upscaler: Upscaler
     planning: TilePlanning
     spool: Spool
+    workers: Workers
     _read: "queue.Queue[_Tile | None]" = field(default_factory=lambda: queue.Queue(1))
     _computed: "queue.Queue[_Tile | None]" = field(default_factory=lambda: queue.Queue(1))
-    _stop: threading.Event = field(default_factory=threading.Event)
-    _failures: list[BaseException] = field(default_factory=list)
 
     def run(self, wanted: list[int], progress: Report) -> None:
         """Compute the tiles of these numbers, in this order; the first failure of any thread is raised here."""
         missing = [index for index in wanted if index not in self.spool.done]
-        threads = [
-            threading.Thread(target=self._guarded, args=(work,), daemon=True) for work in (lambda: self._reader(missing), self._finisher)
-        ]
-        for thread in threads:
-            thread.start()
-        try:
-            self._network(len(wanted), len(missing), progress)
-        except BaseException:
-            self._stop.set()
-            raise
-        finally:
-            for thread in threads:
-                thread.join()
-        if self._failures:
-            raise self._failures[0]
+        stored = self.workers.start(self._finisher)
+        self.workers.start(lambda: self._reader(missing))
+        self._network(len(wanted), len(missing), progress)
+        stored.wait()
+        self.workers.check()
 
     def _network(self, total: int, missing: int, progress: Report) -> None:
         sigma = [self.planning.bands[position].sigma for position in self.planning.inputs] if self.upscaler.card.sigma else None
+        bands = [position for position, band in enumerate(self.planning.bands) if band.way in ("network", "guided")]
         started = time.monotonic()
         for count in range(missing):
             tile = self._get(self._read)
             if tile is None:
                 return
-            fine = _checked_run(self.upscaler, network_input(tile.planes, self.planning), sigma)
-            self._put(self._computed, _Tile(tile.index, tile.planes, tile.stored, tile.valid, fine))
+            # Beyond the edge of a swath are whole tiles of nothing: no pixel there depends on what the network says.
+            fine = _checked_run(self.upscaler, tile.ready.channels, sigma) if tile.valid[bands].any() else self._nothing(tile)
+            self._put(self._computed, replace(tile, fine=fine))
             del tile, fine  # the next ones are made before these names would be taken again
             left = (time.monotonic() - started) / (count + 1) * (missing - count - 1)
             progress(Progress("enhance", total - missing + count + 1, total, left))
         self._put(self._computed, _END)
 
+    def _nothing(self, tile: _Tile) -> Float:
+        """A result for a tile without data, in the shape of the network's."""
+        channels, height, width = tile.ready.channels.shape
+        scale = self.planning.card.scale
+        return np.zeros((channels, height * scale, width * scale), np.float32)
+
     def _reader(self, missing: list[int]) -> None:
         with self.scene.clone() as scene:
             for index in missing:
-                planes, stored, valid = read_tile(scene, self.spool.layout.plan[index], self.planning)
-                if not self._put(self._read, _Tile(index, planes, stored, valid)):
+                if not self._put(self._read, _Tile(index, *read_tile(scene, self.spool.layout.plan[index], self.planning))):
                     return
 
     def _finisher(self) -> None:
         while (tile := self._get(self._computed)) is not None:
             if tile.fine is not None:
-                self.spool.put(tile.index, finish(tile.planes, tile.fine, tile.stored, tile.valid, self.planning))
+                self.spool.put(tile.index, finish(tile.ready, tile.fine, tile.stored, tile.valid, self.planning))
             del tile
-
-    def _guarded(self, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except BaseException as error:  # raised again by the calling thread
-            self._failures.append(error)
-            self._stop.set()
 
     def _put(self, target: "queue.Queue[_Tile | None]", item: _Tile | None) -> bool:
         """Put; false where the run is stopped meanwhile."""
-        while not self._stop.is_set():
+        while not self.workers.stop.is_set():
             try:
-                target.put(item, timeout=_PATIENCE)
+                target.put(item, timeout=PATIENCE)
             except queue.Full:
                 continue
             return True
@@ -123,9 +110,9 @@ class Stream:
 
     def _get(self, source: "queue.Queue[_Tile | None]") -> _Tile | None:
         """Get; None where the run is stopped or at its end."""
-        while not self._stop.is_set():
+        while not self.workers.stop.is_set():
             try:
-                return source.get(timeout=_PATIENCE)
+                return source.get(timeout=PATIENCE)
             except queue.Empty:
                 continue
         return None
@@ -151,18 +138,17 @@ def _checked_run(upscaler: Upscaler, image: Float, sigma: list[float] | None) ->
     return fine
 
 
-def read_tile(scene: Scene, tile: Window, planning: TilePlanning) -> tuple[Float, NDArray[Any], Mask]:
+def read_tile(scene: Scene, tile: Window, planning: TilePlanning) -> tuple[Prepared, NDArray[Any], Mask]:
     """Physical values with halo, without holes, and the stored values and validity of the tile itself.
 
-    Where there are holes, twice the halo is read: the nearest valid pixel is then the same whatever the tiling.
+    Where there are holes, twice the halo is read: all fillings that a valid pixel depends on are then the same
+    whatever the tiling.
     """
     bands = [band.index for band in planning.bands]
     halo = planning.halo
     stored, valid = scene.read(tile.padded(halo), bands)
-    if valid.all():
-        planes = prepare(stored, valid, planning)
-    else:
-        wide_stored, wide_valid = scene.read(tile.padded(2 * halo), bands)
-        planes = prepare(wide_stored, wide_valid, planning)[:, halo : wide_stored.shape[1] - halo, halo : wide_stored.shape[2] - halo]
     inner = (slice(None), slice(halo, halo + tile.height), slice(halo, halo + tile.width))
-    return np.ascontiguousarray(planes), stored[inner].copy(), valid[inner].copy()
+    own = stored[inner].copy(), valid[inner].copy()
+    if valid.all():
+        return prepare(stored, valid, planning), *own
+    return prepare(*scene.read(tile.padded(2 * halo), bands), planning).inner(halo), *own

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +16,8 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError  # what rasterio.shutil.copy raises; rasterio has no public name for it
 from rasterio.crs import CRS
-from rasterio.enums import ColorInterp
+from rasterio.enums import ColorInterp, Interleaving
+from rasterio.env import get_gdal_config, set_gdal_config
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter
 from rasterio.shutil import copy as gdal_copy
@@ -27,9 +29,22 @@ from sr_geo.radiometry import Encoding, Mask, hole_value
 BLOCK = 512
 """Side of a block in the file; tiles of a multiple of BLOCK / scale input pixels fill whole blocks."""
 
-CACHE = 256 * 2**20
-"""Bytes (rasterio hands GDAL bytes, unlike the variable of the environment) of blocks in memory. It must hold the blocks of
-one tile: GDAL fills the other bands of a half-written block with 0 instead of nodata if it lets go of it in between."""
+CACHE = 96 * 2**20
+"""Bytes (rasterio hands GDAL bytes, unlike the variable of the environment) of blocks in memory, of the input and of the output."""
+
+SIDECARS = (".aux.xml", ".ovr", ".msk")
+"""What GDAL keeps beside a file called name.tif as name.tif.ovr …; those of a file that is replaced go with it."""
+
+
+_NOT_WHOLE = "the file was not written whole, the disk may be full; make room and run again"
+
+_SETTINGS = {
+    "GDAL_TIFF_INTERNAL_MASK": True,
+    "GDAL_PAM_ENABLED": False,
+    # Overviews of a COG are made in a file of their own first. To compress that one takes as long as all the rest of the COG.
+    "COG_TMP_COMPRESSION": "NONE",
+    "SPARSE_OK_OVERVIEW": True,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,27 +91,9 @@ def write_image(path: Path, look: Look, window: Window, pieces: Iterator[Piece],
         OutputError: the disk is full or the folder cannot be written; nothing is left behind.
     """
     fine = window.scaled(look.scale)
-    profile: dict[str, Any] = {
-        "driver": "GTiff",
-        "height": fine.height,
-        "width": fine.width,
-        "count": len(look.bands),
-        "dtype": look.dtype,
-        "crs": look.crs,
-        "transform": finer(shifted(look.transform, window), look.scale),
-        "nodata": look.nodata if look.nodata is None or _same(hole_value(look.dtype, look.nodata), look.nodata) else None,
-        "tiled": True,
-        "blockxsize": BLOCK,
-        "blockysize": BLOCK,
-        "compress": "DEFLATE",
-        "zlevel": 4,  # 6 costs twice the time for 2 % less space on reflectance
-        "predictor": 3 if np.dtype(look.dtype).kind == "f" else 2,
-        "interleave": "band" if len(look.bands) > 4 else "pixel",
-        "num_threads": "ALL_CPUS",
-        "BIGTIFF": "IF_SAFER",
-    }
-    with whole_file(path) as temporary, rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_CACHEMAX=CACHE, GDAL_PAM_ENABLED=False):
-        plain = temporary.with_suffix(".plain.tif") if look.cog else temporary
+    profile = creation_profile(look, window)
+    with whole_file(path) as temporary, rasterio.Env(**_SETTINGS):
+        plain = temporary.with_suffix(f".plain{temporary.suffix}") if look.cog else temporary
         written = _Sums()
         try:
             with rasterio.open(plain, "w", **profile) as dataset:
@@ -111,24 +108,81 @@ def write_image(path: Path, look: Look, window: Window, pieces: Iterator[Piece],
                     dataset.write(pixels, window=target)
                     if masked:
                         dataset.write_mask(valid[inside], window=target)
-                    written.add(pixels, valid[inside] if masked else None)
+                    if look.cog:
+                        written.add(pixels, valid[inside] if masked else None)
             if look.cog:
                 gdal_copy(
                     plain,
                     temporary,
                     driver="COG",
                     COMPRESS="DEFLATE",
+                    LEVEL=1,
                     PREDICTOR="YES",
                     BLOCKSIZE=BLOCK,
                     OVERVIEW_RESAMPLING="AVERAGE",
                     BIGTIFF="IF_SAFER",
                     NUM_THREADS="ALL_CPUS",
                 )
-            written.cover(fine, count=len(look.bands), hole=profile["nodata"], dtype=look.dtype)
-            _read_back(temporary, written, masked=masked)
+                written.cover(fine, count=len(look.bands), hole=profile["nodata"], dtype=look.dtype)
+                _read_back(temporary, written, masked=masked)
+            else:
+                _check_blocks(temporary)
         finally:
             if look.cog:
                 plain.unlink(missing_ok=True)
+
+
+def creation_profile(look: Look, window: Window) -> dict[str, Any]:
+    """What rasterio needs to create the plain GeoTIFF of `window` (input pixels): the output, or what its COG is copied from.
+
+    The latter lives for seconds, so it is not compressed; blocks that no parcel touches take no room in it.
+    """
+    fine = window.scaled(look.scale)
+    compressed = {
+        "compress": "DEFLATE",
+        "zlevel": 1,  # with the predictor higher levels take half as long again and save nothing on reflectance
+        "predictor": 3 if np.dtype(look.dtype).kind == "f" else 2,
+    }
+    return {
+        "driver": "GTiff",
+        "height": fine.height,
+        "width": fine.width,
+        "count": len(look.bands),
+        "dtype": look.dtype,
+        "crs": look.crs,
+        "transform": finer(shifted(look.transform, window), look.scale),
+        "nodata": look.nodata if look.nodata is None or _same(hole_value(look.dtype, look.nodata), look.nodata) else None,
+        "tiled": True,
+        "blockxsize": BLOCK,
+        "blockysize": BLOCK,
+        **({"SPARSE_OK": True} if look.cog else compressed),
+        "interleave": "band" if len(look.bands) > 4 else "pixel",
+        "num_threads": 1,  # with more of them GDAL keeps to itself that a block could not be written
+        "BIGTIFF": "IF_SAFER",
+    }
+
+
+@contextmanager
+def block_cache(tile: int, *, scale: int, bands: int, dtype: str) -> Iterator[None]:
+    """Hold GDAL's block cache to `CACHE`, or to what the blocks of one tile need; afterwards it is what it was.
+
+    Without a limit GDAL takes a twentieth of the machine's memory. Below the size of a tile it writes blocks half
+    filled and appends them to the file again later, which makes the file grow.
+
+    Args:
+        tile: side in input pixels.
+        scale: fine pixels per input pixel.
+        bands: of the output.
+        dtype: of the output.
+    """
+    side = (-(-tile * scale // BLOCK) + 1) * BLOCK
+    needed = side**2 * bands * np.dtype(dtype).itemsize
+    before = get_gdal_config("GDAL_CACHEMAX")
+    try:
+        with rasterio.Env(GDAL_CACHEMAX=min(max(CACHE, needed + CACHE // 4), 2**31 - 1)):
+            yield
+    finally:
+        set_gdal_config("GDAL_CACHEMAX", before)  # leaving rasterio's environment inside another one does not
 
 
 @dataclass(slots=True)
@@ -157,7 +211,7 @@ class _Sums:
 
 
 def _read_back(path: Path, written: _Sums, *, masked: bool) -> None:
-    """Compare the closed file with what was written: GDAL only logs what fails while a file is being closed.
+    """Compare the closed file with what was written: GDAL's threads, which make a COG, only log what fails.
 
     Raises:
         OSError: the file is not whole.
@@ -168,9 +222,36 @@ def _read_back(path: Path, written: _Sums, *, masked: bool) -> None:
             for _, block in dataset.block_windows(1):
                 found.add(dataset.read(window=block), dataset.read_masks(1, window=block) if masked else None)
     except RasterioError as error:
-        raise OSError(errno.EIO, "the file was not written whole, the disk may be full; make room and run again") from error
+        raise OSError(errno.EIO, _NOT_WHOLE) from error
     if found != written:
-        raise OSError(errno.EIO, "the file was not written whole, the disk may be full; make room and run again")
+        raise OSError(errno.EIO, _NOT_WHOLE)
+
+
+def _check_blocks(path: Path) -> None:
+    """See that all blocks of the closed file lie in it, none over another, and that the last one can be read.
+
+    GDAL tells when a block cannot be written; this is for what fails while the file is being closed.
+
+    Raises:
+        OSError: the file is not whole.
+    """
+    size, before = path.stat().st_size, 0
+    try:
+        with rasterio.open(path) as dataset:
+            bands = dataset.indexes if dataset.interleaving is Interleaving.band else (1,)
+            blocks = sorted(
+                (*(int(dataset.get_tag_item(f"BLOCK_{what}_{x}_{y}", "TIFF", band) or 0) for what in ("OFFSET", "SIZE")), band, y, x)
+                for band in bands
+                for (y, x), _ in dataset.block_windows(band)
+            )
+            for start, length, *_ in blocks:
+                if not before <= start < start + length <= size:
+                    raise OSError(errno.EIO, _NOT_WHOLE)
+                before = start + length
+            *_, band, y, x = blocks[-1]
+            dataset.read(band, window=dataset.block_window(band, y, x))
+    except RasterioError as error:
+        raise OSError(errno.EIO, _NOT_WHOLE) from error
 
 
 def _same(one: float, other: float) -> bool:
@@ -204,13 +285,25 @@ def whole_file(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def clear_stale(path: Path) -> None:
+    """Delete what killed runs left half-written of `path`; for a run that holds the lock of this output."""
+    left = re.compile(rf"\.{re.escape(path.stem)}\.\d+(\.plain)?{re.escape(path.suffix)}(\.(msk\.)?ovr\.tmp)?")  # the last ones by GDAL
+    for beside in path.parent.iterdir() if path.parent.is_dir() else ():
+        if left.fullmatch(beside.name):
+            beside.unlink(missing_ok=True)
+
+
 def check_target(path: Path, *, overwrite: bool) -> None:
     """Refuse an output that exists or whose folder cannot take it, before any work is done.
 
     Raises:
         OutputError: with what to do.
     """
-    if path.exists() and not overwrite:
+    try:
+        exists = path.exists()
+    except (OSError, ValueError) as error:  # too long, or with characters that no name can hold
+        raise OutputError(f"{path}: cannot be the name of a file ({_reason(error)}); choose another name") from error
+    if exists and not overwrite:
         raise OutputError(f"{path}: exists already; choose another name or add --overwrite")
     if path.is_dir():
         raise OutputError(f"{path}: is a folder, expected the name of a file")
@@ -226,13 +319,24 @@ def check_target(path: Path, *, overwrite: bool) -> None:
 
 
 def check_room(folder: Path, needed: int) -> None:
-    """Refuse a run whose result cannot fit, before any work is done."""
+    """Refuse a run whose result cannot fit, before any work is done.
+
+    Args:
+        folder: where it is to lie.
+        needed: bytes that are not there yet.
+
+    Raises:
+        OutputError: with what is needed and what is free.
+    """
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise OutputError(
-            f"{folder}: {needed / 1e9:.1f} GB are needed while the run goes on, {free / 1e9:.1f} GB are free; "
-            "make room or choose another disk"
+            f"{folder}: {_size(needed)} are needed while the run goes on, {_size(free)} are free; make room or choose another disk"
         )
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def pieces_of(

@@ -1,17 +1,14 @@
-"""What `sr-geo train` and `sr-geo export` do: a run from a recipe, and the ONNX file with its card."""
+"""What `sr-geo train` does: a run from a recipe, and the ONNX file with its card."""
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from safetensors.torch import load_file
-
-from sr_geo.errors import TrainingError
-from sr_geo.models.card import Card, Quality, TrainingData
-from sr_geo.train.export import export_onnx
-from sr_geo.train.loop import Progress, build, train
-from sr_geo.train.nets import Compact
+from sr_geo.models.card import Quality
+from sr_geo.train.checkpoint import export_checkpoint
+from sr_geo.train.loop import Progress, train
 from sr_geo.train.recipe import Recipe, load_recipe
+from sr_geo.train.samples.sections import RasterSource
+from sr_geo.train.samples.splits import find_files
 
 
 def train_and_export(
@@ -55,37 +52,22 @@ def export_run(run: Path, path: Path, *, quality: Sequence[Quality] = ()) -> flo
     Raises:
         TrainingError: the folder holds no run, or ONNX Runtime disagrees with PyTorch.
     """
-    weights, description = run / "weights.safetensors", run / "recipe.json"
-    if not weights.exists() or not description.exists():
-        raise TrainingError(f"{run}: no weights.safetensors and recipe.json in it; give the folder of a run of `sr-geo train`")
-    recipe = Recipe.model_validate_json(description.read_text(encoding="utf-8"))
-    commit = json.loads((run / "data.json").read_text(encoding="utf-8"))["commit"]
-    net = build(recipe.model)
-    net.load_state_dict(load_file(weights))
-    return export_onnx(net, card_of(recipe, net, commit=commit, quality=quality), path)
+    return export_checkpoint(run, path, quality=quality).difference
 
 
-def card_of(recipe: Recipe, net: Compact, *, commit: str, quality: Sequence[Quality] = ()) -> Card:
-    """The card of the model that a recipe makes."""
-    total = sum(source.weight for source in recipe.sources)
-    return Card(
-        name=recipe.name,
-        title=recipe.title,
-        family=recipe.model.family,
-        domain=recipe.domain,
-        scale=recipe.model.scale,
-        bands=recipe.model.bands,
-        halo=net.halo,
-        exact_halo=True,
-        sigma=recipe.degradation.sigma,
-        commutes_with_gain_and_offset=True,
-        parameters=sum(parameter.numel() for parameter in net.parameters()),
-        training=tuple(
-            TrainingData(name=source.name, licence=source.licence, share=round(source.weight / total, 4)) for source in recipe.sources
-        ),
-        recipe=recipe.model_dump_json(),
-        commit=commit,
-        quality=tuple(quality),
-        limits=recipe.limits,
-        licence=recipe.licence,
-    )
+def example_input(run: Path, data: Path) -> str:
+    """A raster of the run's imagery that its model can be tried on; of a product its folder, and else a stand-in.
+
+    Args:
+        run: folder of the run.
+        data: root of the imagery.
+    """
+    recipe = Recipe.model_validate_json((run / "recipe.json").read_text(encoding="utf-8"))
+    for source in recipe.sources:
+        if isinstance(source, RasterSource) and set(recipe.model.bands) <= set(source.bands):
+            file = find_files(source.files, data, source=source.name)[0]
+            if not source.stack:
+                return str(file)
+            product = next((parent for parent in file.parents if parent.suffix.upper() == ".SAFE"), file.parent)
+            return str(product)
+    return "scene.tif"

@@ -1,30 +1,35 @@
-"""The training loop of stage 1: L1 on what the network makes of degraded imagery."""
+"""The training loop, for all three stages: what a recipe's losses ask for decides what a step does."""
 
-import csv
-import json
 import math
-import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
+from typing import Literal
 
-import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.optim import Adam, Optimizer
 
 from sr_geo.errors import TrainingError
-from sr_geo.train.data import Pool, draw, load_pool
-from sr_geo.train.degrade import draw_sigma, see, see_turned
+from sr_geo.train import folder
+from sr_geo.train.losses import AdversarialSection, Objective
+from sr_geo.train.losses.adversarial import fake_part, generator_loss, real_part
+from sr_geo.train.losses.objective import total
 from sr_geo.train.muon import Muon
-from sr_geo.train.nets import Compact
-from sr_geo.train.recipe import ModelSection, Recipe
+from sr_geo.train.nets import Generator, build_discriminator
+from sr_geo.train.perceptual.bands import to_picture_range
+from sr_geo.train.recipe import LoopSection, Recipe
+from sr_geo.train.samples.batches import Batch, Batches, make_loader
+from sr_geo.train.samples.pool import Pool, open_pool
+from sr_geo.train.start import Start, build, find_start, start_from
+from sr_geo.train.state import State
+from sr_geo.train.validate import conditions, draw_sheet, validate
 
-VALIDATION_SIGMAS = (1.2, 1.6, 2.0, 2.8)
+SAVE_EVERY = 300.0
+"""Seconds after which the state is saved, besides at every validation: a killed run loses no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,48 +39,10 @@ class Progress:
     step: int
     iterations: int
     loss: float
+    """NaN before the first step."""
     gain_db: float | None
-    """Mean PSNR over bicubic on the validation windows, where it was measured at this step."""
+    """Mean PSNR over bicubic on the held-out imagery, where it was measured at this step."""
     seconds_left: float
-
-
-@dataclass(slots=True)
-class State:
-    """What a run changes as it goes: kept on disk so that it can go on."""
-
-    net: Compact
-    average: dict[str, Tensor]
-    """Exponential moving average of the weights: what is validated and exported."""
-    optimisers: tuple[torch.optim.Optimizer, torch.optim.Optimizer]
-    step: int = 0
-    seconds: float = 0.0
-
-    def follow(self, decay: float) -> None:
-        """Let the average follow the weights; quicker in the first steps, when it still holds the initial ones."""
-        decay = min(decay, (1.0 + self.step) / (10.0 + self.step))
-        with torch.no_grad():
-            for name, value in self.net.state_dict().items():
-                self.average[name].lerp_(value, 1.0 - decay)
-
-
-def build(model: ModelSection) -> Compact:
-    """The generator that a recipe names, with fresh weights."""
-    return Compact(len(model.bands), width=model.width, blocks=model.blocks, scale=model.scale)
-
-
-def make_pair(hr: Tensor, recipe: Recipe, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Low-resolution input and the blur it was made with, ``(N, C, h, w)`` and ``(N, C)``, from ``hr``."""
-    low, high = recipe.degradation.sigma
-    n, c = hr.shape[:2]
-    sigma = draw_sigma(n, c, low=low, high=high, jitter=recipe.degradation.band_jitter, generator=generator)
-    lr = see(hr, sigma, scale=recipe.model.scale)
-    turned = round(recipe.degradation.turned * n)
-    if turned:
-        angle = (torch.rand(turned, generator=generator) * 2.0 - 1.0) * math.radians(recipe.degradation.turned_by)
-        shift = (torch.rand(turned, 2, generator=generator) - 0.5) * recipe.model.scale
-        lr[:turned] = see_turned(hr[:turned], sigma[:turned], angle, shift, scale=recipe.model.scale)
-    level = torch.rand(n, 1, 1, 1, generator=generator) * recipe.degradation.noise
-    return lr + level * torch.randn(lr.shape, generator=generator), sigma
 
 
 def train(
@@ -85,70 +52,126 @@ def train(
     run: Path,
     resume: bool = False,
     max_minutes: float | None = None,
+    device: str = "auto",
+    devices: int = 1,
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> Path:
     """Run a recipe and return the path of the final weights (the moving average, safetensors).
 
-    The learning rate follows a cosine over the iterations or over `max_minutes`, whichever is further along, so that a
+    The learning rate follows its schedule over the iterations or over `max_minutes`, whichever is further along, so that a
     run that is cut by time still ends annealed. Batches depend on the seed and the step only: a resumed run of
-    iterations repeats an uninterrupted one exactly.
+    iterations repeats an uninterrupted one exactly on a CPU.
+
+    Args:
+        recipe: what to do.
+        data_root: folder that the recipe's files are below.
+        run: folder to make.
+        resume: go on with the run in the folder.
+        max_minutes: stop in time, with usable weights.
+        device: `auto`, `cpu` or `cuda`.
+        devices: how many GPUs, or processes on a CPU, share the work; the batch is for each of them.
+        report: called after every step.
 
     Raises:
         TrainingDataError: the data does not fit the recipe.
-        TrainingError: the run folder is taken, or the loss is no number any more.
+        TrainingError: the run folder is taken, memory does not suffice, or the loss is no number any more.
     """
-    if run.exists() and any(run.iterdir()) and not resume:
-        raise TrainingError(f"{run}: holds a run already; go on with it (--resume) or name another folder")
-    run.mkdir(parents=True, exist_ok=True)
-    pool = load_pool(recipe.sources, data_root, recipe.model.bands)
-    held_out = load_pool(recipe.validation, data_root, recipe.model.bands)
-    state = begin(recipe)
-    if resume and (run / "state.safetensors").exists():
-        _restore(run, state)
-    else:
-        _describe(run, recipe, pool, held_out)
-    started = time.monotonic() - state.seconds
-    loop, running = recipe.loop, math.nan
-    with (run / "metrics.csv").open("a", newline="") as stream:
-        table = csv.writer(stream)
-        if stream.tell() == 0:
-            table.writerow(["step", "seconds", "loss", *(f"gain_db_sigma_{sigma}" for sigma in VALIDATION_SIGMAS)])
-        while (done := fraction_done(state, loop.iterations, max_minutes)) < 1.0:
-            factor = min(1.0, (state.step + 1) / loop.warmup) * 0.5 * (1.0 + math.cos(math.pi * done))
-            for optimiser, rate in zip(state.optimisers, (loop.body_learning_rate, loop.learning_rate), strict=True):
-                optimiser.param_groups[0]["lr"] = rate * factor
-            loss = train_step(state.net, state.optimisers, pool, recipe, state.step)
-            if not math.isfinite(loss):
-                raise TrainingError(
-                    f"loss is {loss} at step {state.step}; the last good state is in {run}; lower loop.learning_rate and body_learning_rate"
-                )
-            running = loss if math.isnan(running) else 0.98 * running + 0.02 * loss
+    folder.take(run, resume=resume)
+    fabric = Fabric(accelerator=device, devices=devices, precision=choose_precision(recipe.loop, device))
+    fabric.launch()
+    side, scale = recipe.loop.patch * recipe.model.scale, recipe.model.scale
+    pool = open_pool(recipe.sources, data_root, recipe.model.bands, size=side, scale=scale)
+    held_out = open_pool(recipe.validation, data_root, recipe.model.bands, size=8 * scale, scale=scale)
+    goes_on = resume and (run / "state.safetensors").exists()
+    start = None if goes_on or recipe.init is None else find_start(recipe.init)  # a resumed run does not need where it came from
+    state = begin(recipe, fabric, start)
+    if goes_on:
+        state.restore(run)
+    elif fabric.is_global_zero:
+        folder.describe(run, recipe, (pool, held_out), networks=state.objective.describe(), start="" if start is None else start.title)
+    loop = recipe.loop
+    batches = Batches(pool, recipe.degradation, loop.batch, loop.patch, scale, loop.seed, fabric.global_rank)
+    loader = make_loader(batches, range(state.step, loop.iterations), workers=loop.workers)
+    wrapped = _wrap(fabric, state)
+    started, saved, running = time.monotonic() - state.seconds, time.monotonic(), math.nan
+    checked = state.step
+    with folder.Log(run, [condition.column for condition in conditions(recipe)], kept=fabric.is_global_zero) as log:
+        if start is not None and fabric.is_global_zero:  # what training has to be better than
+            report(Progress(0, loop.iterations, math.nan, _check(recipe, state, held_out, log, math.nan), math.nan))
+        for batch in loader:
+            done = fraction_done(state, loop.iterations, max_minutes)
+            if done >= 1.0:
+                break
+            set_rates(state, recipe, done)
+            with _careful():
+                terms = train_step(fabric, state, wrapped, fabric.to_device(batch), recipe)
+            bad = [name for name, value in terms.items() if not math.isfinite(value)]  # the discriminator's too, before it is saved
+            if bad:
+                found = f"loss is {terms[bad[0]]} ({', '.join(bad)}) at step {state.step}"
+                raise TrainingError(f"{found}; the last good state is kept: lower loop.learning_rate, then --resume")
+            running = terms["all"] if math.isnan(running) else 0.98 * running + 0.02 * terms["all"]
             state.follow(loop.ema)
             state.step += 1
-            state.seconds = time.monotonic() - started
+            state.seconds = fabric.broadcast(time.monotonic() - started)  # one clock for all processes: their rates and their end
             gain = None
-            if state.step % loop.validate_every == 0 or state.step == loop.iterations:
-                gains = validate(recipe, state.average, held_out)
-                gain = float(np.mean(gains))
-                table.writerow([state.step, round(state.seconds, 1), f"{running:.5f}", *(f"{value:.3f}" for value in gains)])
-                stream.flush()
-                _save(run, state)
-            report(Progress(state.step, loop.iterations, running, gain, state.seconds * (1.0 - done) / max(done, 1e-6)))
-    _save(run, state)
+            log.terms(state.step, terms)
+            if fabric.is_global_zero and (state.step % loop.validate_every == 0 or state.step == loop.iterations):
+                gain, checked = _check(recipe, state, held_out, log, running), state.step
+            elif fabric.is_global_zero and time.monotonic() - saved > SAVE_EVERY:
+                state.save(run)
+                saved = time.monotonic()
+            done = fraction_done(state, loop.iterations, max_minutes)
+            report(Progress(state.step, loop.iterations, running, gain, max(0.0, state.seconds * (1.0 - done) / done)))
+        if state.step > checked and fabric.is_global_zero:  # stopped by time
+            report(Progress(state.step, loop.iterations, running, _check(recipe, state, held_out, log, running), 0.0))
+    fabric.barrier()  # the weights are there for all processes
     return run / "weights.safetensors"
 
 
-def begin(recipe: Recipe) -> State:
-    """A run before its first step."""
+def _check(recipe: Recipe, state: State, held_out: Pool, log: folder.Log, loss: float) -> float:
+    """Validate, draw a sheet and save; the mean gain."""
+    device = next(state.net.parameters()).device
+    gains = validate(recipe, state, held_out, device=device)
+    log.validation(state.step, state.seconds, loss, gains)
+    draw_sheet(recipe, state, held_out, log.run / "samples" / f"{state.step:07d}.png", device=device)
+    state.save(log.run)
+    return sum(gains) / len(gains)
+
+
+def begin(recipe: Recipe, fabric: Fabric, start: Start | None) -> State:
+    """A run before its first step, on the device of `fabric`."""
     torch.manual_seed(recipe.loop.seed)
-    net = build(recipe.model)
-    if recipe.init is not None:
-        path = Path(recipe.init).expanduser()
-        if not path.exists():
-            raise TrainingError(f"init: {path} is missing; train the model that it comes from first, or set init to other weights")
-        start_from(net, load_file(path), theirs=recipe.init_bands, ours=recipe.model.bands)
-    net = net.to(memory_format=torch.channels_last)
-    return State(net, {name: value.detach().clone() for name, value in net.state_dict().items()}, make_optimisers(net, recipe))
+    net = build(recipe.model, sees_blur=recipe.blur is not None)
+    if start is not None:
+        start_from(net, start, ours=recipe.model.bands)
+    net = net.to(fabric.device).to(memory_format=torch.channels_last)
+    objective = Objective(recipe.losses, recipe.model.bands, units=recipe.units, scale=recipe.model.scale).to(fabric.device)
+    average = {name: value.detach().clone() for name, value in net.state_dict().items()}
+    state = State(net, average, make_optimisers(net, recipe.loop), objective)
+    adversarial = recipe.losses.adversarial
+    if adversarial is not None:
+        size = (recipe.loop.patch - 2 * recipe.loop.border) * recipe.model.scale
+        choice = adversarial.discriminator
+        discriminator = build_discriminator(choice.family, bands=len(recipe.model.bands), size=size, width=choice.width)
+        if start is not None and start.discriminator is not None:
+            try:
+                discriminator.load_state_dict(dict(start.discriminator))
+            except RuntimeError as error:
+                hint = "give losses.adversarial.discriminator the same family and width, and the loop the same patch"
+                raise TrainingError(f"init: the discriminator of {start.title} is another one; {hint}") from error
+        state.discriminator = discriminator.to(fabric.device)
+        state.discriminator_optimiser = Adam(discriminator.parameters(), lr=adversarial.learning_rate, betas=(0.9, 0.99))
+    return state
+
+
+def make_optimisers(net: Generator, loop: LoopSection) -> tuple[Optimizer, ...]:
+    """Adam for everything; or Muon for the kernels of the residual blocks and Adam for the rest."""
+    if loop.optimiser == "adam":
+        return (Adam(net.parameters(), lr=loop.learning_rate, betas=(0.9, 0.99)),)
+    kernels = {name for name, value in net.named_parameters() if name.startswith("body.") and value.ndim == 4}
+    body = [value for name, value in net.named_parameters() if name in kernels]
+    rest = [value for name, value in net.named_parameters() if name not in kernels]
+    return Muon(body, lr=loop.body_learning_rate), Adam(rest, lr=loop.learning_rate, betas=(0.9, 0.99))
 
 
 def fraction_done(state: State, iterations: int, max_minutes: float | None) -> float:
@@ -157,114 +180,106 @@ def fraction_done(state: State, iterations: int, max_minutes: float | None) -> f
     return by_steps if max_minutes is None else max(by_steps, state.seconds / (60.0 * max_minutes))
 
 
-def make_optimisers(net: Compact, recipe: Recipe) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
-    """Muon for the residual blocks, Adam for the layers at both ends."""
-    body = list(net.body.parameters())
-    ends = [value for name, value in net.named_parameters() if not name.startswith("body.")]
-    return Muon(body, lr=recipe.loop.body_learning_rate), torch.optim.Adam(ends, lr=recipe.loop.learning_rate, betas=(0.9, 0.99))
+def set_rates(state: State, recipe: Recipe, done: float) -> None:
+    """Learning rates of a step: warm-up, then the schedule."""
+    loop = recipe.loop
+    factor = min(1.0, (state.step + 1) / loop.warmup)
+    if loop.schedule == "cosine":
+        factor *= 0.5 * (1.0 + math.cos(math.pi * done))
+    rates = [loop.learning_rate] if loop.optimiser == "adam" else [loop.body_learning_rate, loop.learning_rate]
+    if recipe.losses.adversarial is not None:
+        rates.append(recipe.losses.adversarial.learning_rate)
+    for optimiser, rate in zip(state.everything, rates, strict=True):
+        for group in optimiser.param_groups:
+            group["lr"] = rate * factor
 
 
-def train_step(net: Compact, optimisers: Sequence[torch.optim.Optimizer], pool: Pool, recipe: Recipe, step: int) -> float:
-    """One update on the batch that belongs to `step`; the loss."""
-    loop, scale = recipe.loop, recipe.model.scale
-    rng = np.random.default_rng([loop.seed, step])
-    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-    hr = torch.from_numpy(draw(pool, batch=loop.batch, size=loop.patch * scale, rng=rng))
-    lr, sigma = make_pair(hr, recipe, generator)
-    sr = net(lr.contiguous(memory_format=torch.channels_last), sigma)
-    edge = loop.border * scale
-    inside = (..., slice(edge, -edge or None), slice(edge, -edge or None))
-    loss = F.l1_loss(sr[inside], hr[inside])
-    net.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(net.parameters(), loop.clip)
-    for optimiser in optimisers:
+@dataclass(frozen=True, slots=True)
+class Wrapped:
+    """The networks as Fabric runs them: in its precision, and together with the other processes."""
+
+    net: nn.Module
+    discriminator: nn.Module | None
+
+
+def train_step(fabric: Fabric, state: State, wrapped: Wrapped, batch: Batch, recipe: Recipe) -> dict[str, float]:
+    """One update of the generator, and of the discriminator where there is one; the terms of the loss."""
+    hr, lr, sigma = batch
+    lr = lr.contiguous(memory_format=torch.channels_last)
+    edge = recipe.loop.border
+    coarse = (..., slice(edge, -edge or None), slice(edge, -edge or None))
+    edge *= recipe.model.scale
+    fine = (..., slice(edge, -edge or None), slice(edge, -edge or None))
+    average = state.averaged(lr, sigma)[fine] if recipe.losses.artifacts else None
+    sr, hr = wrapped.net(lr, sigma)[fine], hr[fine]
+    terms = state.objective(sr, hr, lr[coarse], sigma, average)
+    adversarial = recipe.losses.adversarial
+    pictures = (to_picture_range(sr, hr, recipe.units), to_picture_range(hr, hr, recipe.units))
+    if adversarial is not None and (weight := adversarial.weight_at(state.step)):
+        terms["adversarial"] = weight * _fooling(wrapped, *pictures, adversarial)
+    loss = total(terms)
+    for optimiser in state.optimisers:
+        optimiser.zero_grad(set_to_none=True)
+    fabric.backward(loss)
+    nn.utils.clip_grad_norm_(state.net.parameters(), recipe.loop.clip)
+    for optimiser in state.optimisers:
         optimiser.step()
-    return float(loss.detach())
+    values = {name: float(value.detach()) for name, value in terms.items()} | {"all": float(loss.detach())}
+    if adversarial is not None and wrapped.discriminator is not None and state.discriminator_optimiser is not None:
+        judge, optimiser = wrapped.discriminator, state.discriminator_optimiser
+        values["discriminator"] = _judge(fabric, judge, optimiser, pictures[0].detach(), pictures[1], section=adversarial)
+    return values
 
 
-def validate(recipe: Recipe, weights: dict[str, Tensor], pool: Pool) -> list[float]:
-    """PSNR over bicubic in dB at each of `VALIDATION_SIGMAS`, mean over the rasters of the validation sources."""
-    net = build(recipe.model)
-    net.load_state_dict(weights)
-    net.eval()
-    scale = recipe.model.scale
-    inside = (..., slice(2 * scale, -2 * scale), slice(2 * scale, -2 * scale))
-    gains = np.zeros((len(pool.images), len(VALIDATION_SIGMAS)))
-    for row, image in zip(gains, pool.images, strict=True):
-        channels = [0 if channel is None else channel for channel in image.channels]
-        height, width = (size // scale * scale for size in image.pixels.shape[1:])
-        hr = torch.from_numpy(image.pixels[None, channels, :height, :width].astype(np.float32) / np.float32(image.spread))
-        for column, value in enumerate(VALIDATION_SIGMAS):
-            sigma = torch.full(hr.shape[:2], value)
-            lr = see(hr, sigma, scale=scale)
-            # Mirrored surroundings, as everywhere outside training: zeros there would count against the network.
-            around = torch.from_numpy(np.pad(lr.numpy(), ((0, 0), (0, 0), (net.halo,) * 2, (net.halo,) * 2), mode="symmetric"))
-            with torch.no_grad():
-                sr = net(around, sigma)[..., net.halo * scale : -net.halo * scale, net.halo * scale : -net.halo * scale]
-            bicubic = F.interpolate(lr, scale_factor=scale, mode="bicubic", align_corners=False)
-            ratio = F.mse_loss(bicubic[inside], hr[inside]) / F.mse_loss(sr[inside], hr[inside])
-            row[column] = 10.0 * float(ratio.log10())
-    return [float(value) for value in gains.mean(axis=0)]
+def _fooling(wrapped: Wrapped, sr: Tensor, hr: Tensor, section: AdversarialSection) -> Tensor:
+    """The generator's adversarial loss; the discriminator's weights take no gradient from it."""
+    assert wrapped.discriminator is not None
+    wrapped.discriminator.requires_grad_(False)
+    with torch.no_grad():
+        real = wrapped.discriminator(hr)
+    return generator_loss(wrapped.discriminator(sr), real, section.kind)
 
 
-def start_from(net: Compact, weights: dict[str, Tensor], *, theirs: Sequence[str], ours: Sequence[str]) -> None:
-    """Put weights into `net`: those of the body as they are, those at both ends band by band, by role.
+def _judge(fabric: Fabric, judge: nn.Module, optimiser: Optimizer, sr: Tensor, hr: Tensor, *, section: AdversarialSection) -> float:
+    """One update of the discriminator, true and enhanced pictures in passes of their own as BasicSR does it; its loss."""
+    judge.requires_grad_(True)
+    optimiser.zero_grad(set_to_none=True)
+    with torch.no_grad():
+        fake = judge(sr)
+    real = judge(hr)
+    first = real_part(real, fake, section.kind)
+    fabric.backward(first)
+    second = fake_part(judge(sr), real, section.kind)
+    fabric.backward(second)
+    optimiser.step()
+    return float(first.detach() + second.detach())
 
-    Args:
-        net: network of the same width, blocks and scale.
-        weights: state of the other network.
-        theirs: roles of the other network's bands.
-        ours: roles of this network's bands.
+
+def _wrap(fabric: Fabric, state: State) -> Wrapped:
+    net = fabric.setup_module(state.net)
+    judge = None if state.discriminator is None else fabric.setup_module(state.discriminator)
+    return Wrapped(net, judge)
+
+
+def choose_precision(loop: LoopSection, device: str) -> Literal["32-true", "bf16-mixed"]:
+    """`auto`: bf16 where a GPU does it in hardware; on most CPUs it would only be slower."""
+    if loop.precision != "auto":
+        return loop.precision
+    return "bf16-mixed" if device != "cpu" and torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32-true"
+
+
+@contextmanager
+def _careful() -> Iterator[None]:
+    """Lack of memory said in one line.
+
+    Raises:
+        TrainingError: there was.
     """
-    pairs = [(ours.index(role), index) for index, role in enumerate(theirs) if role in ours]
-    phases = net.scale**2
-    own = net.state_dict()
-    for name, value in weights.items():
-        if own[name].shape == value.shape:
-            own[name] = value
-            continue
-        for here, there in pairs:
-            if name == "tail.weight":
-                own[name][here * phases : (here + 1) * phases] = value[there * phases : (there + 1) * phases]
-            else:  # head.weight and gate.hidden.weight: one column per band
-                own[name][:, here] = value[:, there]
-    net.load_state_dict(own)
-
-
-def _describe(run: Path, recipe: Recipe, pool: Pool, held_out: Pool) -> None:
-    (run / "recipe.json").write_text(recipe.model_dump_json(indent=2) + "\n")
-    hashes = {path.name: sha256(path.read_bytes()).hexdigest() for path in (*pool.files, *held_out.files)}
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    (run / "data.json").write_text(json.dumps({"commit": commit, "torch": torch.__version__, "files": hashes}, indent=2) + "\n")
-
-
-def _save(run: Path, state: State) -> None:
-    tensors = {f"net/{name}": value for name, value in state.net.state_dict().items()}
-    tensors |= {f"average/{name}": value for name, value in state.average.items()}
-    for which, optimiser in enumerate(state.optimisers):
-        for index, values in optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser/{which}/{index}/{name}": value for name, value in values.items()}
-    header = {"step": str(state.step), "seconds": f"{state.seconds:.3f}"}
-    for name, content in (("state", tensors), ("weights", state.average)):
-        save_file({key: value.contiguous() for key, value in content.items()}, run / f"{name}.tmp", metadata=header)
-        (run / f"{name}.tmp").replace(run / f"{name}.safetensors")
-
-
-def _restore(run: Path, state: State) -> None:
-    with safe_open(run / "state.safetensors", "pt") as file:
-        header = file.metadata()
-    tensors = load_file(run / "state.safetensors")
-    state.net.load_state_dict({key.removeprefix("net/"): value for key, value in tensors.items() if key.startswith("net/")})
-    for name, value in state.average.items():
-        value.copy_(tensors[f"average/{name}"])
-    for which, optimiser in enumerate(state.optimisers):
-        content = optimiser.state_dict()
-        kept: dict[int, dict[str, Tensor]] = {}
-        for key, value in tensors.items():
-            if key.startswith(f"optimiser/{which}/"):
-                index, name = key.split("/")[2:]
-                kept.setdefault(int(index), {})[name] = value
-        content["state"] = kept
-        optimiser.load_state_dict(content)
-    state.step, state.seconds = int(header["step"]), float(header["seconds"])
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise TrainingError("out of GPU memory: lower loop.batch or loop.patch (--set loop.batch=4), then --resume") from error
+    except RuntimeError as error:
+        if "allocate memory" not in str(error):  # PyTorch's words on a CPU
+            raise
+        raise TrainingError("out of memory: lower loop.batch or loop.patch (--set loop.batch=2), then --resume") from error

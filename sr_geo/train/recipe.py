@@ -1,62 +1,34 @@
-"""A training run as a value: the YAML recipe, validated; an unknown key is an error."""
+"""A training run as a value: the YAML recipe, validated; an unknown key is an error that names the nearest one."""
 
+import difflib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from sr_geo.errors import RecipeError
-
-
-class Section(BaseModel):
-    """Base of every part of a recipe: frozen, and strict about keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from sr_geo.train.degradations import Degradation, SensorDegradation
+from sr_geo.train.degradations.sections import NoDegradation, XrayDegradation
+from sr_geo.train.losses.sections import LossSection
+from sr_geo.train.nets.compact import SIGMA_RANGE
+from sr_geo.train.perceptual import Units
+from sr_geo.train.samples.sections import Source
+from sr_geo.train.section import Section
 
 
 class ModelSection(Section):
     """The generator."""
 
-    family: Literal["compact"]
+    family: Literal["compact", "rrdbnet", "srresnet"]
     bands: tuple[str, ...] = Field(min_length=1)
     """Roles of the bands, in the order of the network's channels."""
-    width: int = Field(default=48, gt=0, multiple_of=16)
+    width: int = Field(default=48, gt=0)
     blocks: int = Field(default=8, gt=0)
+    growth: int | None = Field(default=None, gt=0)
+    """Channels that a convolution inside a dense block adds, for rrdbnet; by default half the width."""
     scale: Literal[2, 4] = 4
-
-
-class Source(Section):
-    """High-resolution imagery of one kind. Windows are drawn from all its files in proportion to their area."""
-
-    name: str
-    files: tuple[str, ...] = Field(min_length=1)
-    """Paths or glob patterns below the data root. With `stack: true` each file is one band, in the order of `bands`."""
-    bands: tuple[str, ...] = Field(min_length=1)
-    """Roles of the bands in the file, in file order; `-` for a band that is not read."""
-    stack: bool = False
-    rows: tuple[int, int] | None = None
-    """First row and row after the last; what lies outside is never read."""
-    columns: tuple[int, int] | None = None
-    weight: float = Field(default=1.0, gt=0)
-    """Share of the samples, relative to the other sources."""
-    licence: str
-    """Licence of the imagery: it goes into the card of the model."""
-
-
-class Degradation(Section):
-    """How low-resolution input is made from high-resolution imagery."""
-
-    sigma: tuple[float, float] = (1.0, 3.2)
-    """Range of the Gaussian blur, standard deviation in high-resolution pixels; then the mean over each coarse pixel."""
-    band_jitter: float = 0.2
-    """Largest difference of one band's blur from the common one."""
-    turned: float = Field(default=0.0, ge=0.0, le=1.0)
-    """Share of the samples seen on a turned grid and resampled by cubic convolution, as georeferenced products are."""
-    turned_by: float = 15.0
-    """Largest angle of the turned grid, degrees."""
-    noise: float = 0.01
-    """Largest noise, as a fraction of the source's spread; drawn uniformly from zero up."""
 
 
 class LoopSection(Section):
@@ -66,66 +38,166 @@ class LoopSection(Section):
     batch: int = Field(default=8, gt=0)
     patch: int = Field(default=40, gt=8)
     """Side of the low-resolution patch in pixels."""
-    border: int = 3
-    """Low-resolution pixels at the edge of a patch that the loss does not see (they are padded in the network)."""
-    learning_rate: float = 2e-3
-    """Of Adam, for the first and last layers."""
-    body_learning_rate: float = 6e-3
-    """Of Muon, for the residual blocks."""
-    warmup: int = 100
-    clip: float = 1.0
-    ema: float = 0.999
-    validate_every: int = 500
+    border: int = Field(default=3, ge=0)
+    """Low-resolution pixels at the edge of a patch that the loss does not see (the network sees zeros beyond them)."""
+    optimiser: Literal["muon", "adam"] = "adam"
+    """`muon`: for the kernels of the residual blocks, with Adam for all else; fewer steps to the same loss for small networks."""
+    learning_rate: float = Field(default=2e-4, gt=0.0)
+    """Of Adam."""
+    body_learning_rate: float = Field(default=6e-3, gt=0.0)
+    """Of Muon."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """`cosine` runs down to zero over the iterations or the minutes, whichever end first."""
+    warmup: int = Field(default=100, gt=0)
+    clip: float = Field(default=1.0, gt=0.0)
+    """Largest norm of the generator's gradient."""
+    ema: float = Field(default=0.999, ge=0.0, lt=1.0)
+    """Of the averaged weights: the ones that are validated and exported."""
+    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
+    """`auto`: bf16-mixed on a GPU that has it, else 32-true."""
+    workers: int = Field(default=1, ge=0)
+    """Processes that make batches ahead; 0 makes them in between, which leaves the network waiting."""
+    validate_every: int = Field(default=500, gt=0)
     seed: int = 0
 
 
 class Recipe(Section):
     """Everything that a run depends on, besides the data itself."""
 
-    name: str
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     title: str
-    domain: Literal["satellite"]
+    domain: Literal["satellite", "photo", "medical", "plate", "face"]
     licence: str = "Apache-2.0"
     """Licence of the weights."""
     limits: str
     """Where the model must not be used or believed: goes into its card and every report."""
+    leaning: Literal["fidelity", "perception"] = "fidelity"
     init: str | None = None
-    """Weights to start from, of the same width and blocks; bands are matched by role, a new one keeps its fresh weights."""
-    init_bands: tuple[str, ...] = ()
-    """Roles of the bands of `init`, in its order."""
+    """What to start from: the folder of another run (its generator, and its discriminator where both runs have one), the name
+    or the path of a model made by SR Geo (.onnx), or a published ESRGAN (`realsr-df2k`, a .pth file …). Bands are matched by role."""
     model: ModelSection
     sources: tuple[Source, ...] = Field(min_length=1)
     validation: tuple[Source, ...] = Field(min_length=1)
-    degradation: Degradation = Degradation()
+    degradation: Degradation
+    losses: LossSection = LossSection()
     loop: LoopSection
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Recipe":
+        if self.losses.consistency and not isinstance(self.degradation, SensorDegradation):
+            raise ValueError("losses.consistency needs a degradation of kind sensor: no other one tells its blur")
+        if isinstance(self.degradation, NoDegradation) and any(source.kind != "pairs" for source in (*self.sources, *self.validation)):
+            raise ValueError("degradation.kind is none: then every source must be of kind pairs")
+        return self
+
+    @property
+    def units(self) -> Units:
+        """Of the samples: see `sr_geo.train.samples.batches.Batch`."""
+        return "spread" if self.domain == "satellite" else "unit"
+
+    @property
+    def blur(self) -> tuple[float, float] | None:
+        """Range of the blur that the network is told, in output pixels; None where it is told none."""
+        if self.model.family != "compact":
+            return None
+        if isinstance(self.degradation, SensorDegradation | XrayDegradation):
+            return self.degradation.sigma
+        return SIGMA_RANGE if isinstance(self.degradation, NoDegradation) else None
 
 
 def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
     """Read and validate a recipe; `overrides` are ``loop.iterations=200`` and the like.
 
+    A file can stand on others: ``extends: base/satellite.yaml``, or a list of files, paths relative to its own. They are read
+    in order and then the file itself; what comes later wins, key by key in mappings, as a whole in lists and all else.
+
     Raises:
-        RecipeError: the file is missing, is not YAML, or does not fit the model.
+        RecipeError: a file is missing, is not YAML or extends itself, or the whole does not fit the model.
     """
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError(f"{path}: cannot be read ({error.strerror}); give a recipe such as training/recipes/*.yaml") from error
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{path}: not valid YAML: {error}") from error
+    raw = _read(path)
     for item in overrides:
-        key, equals, value = item.partition("=")
-        if not equals:
-            raise RecipeError(f"--set {item}: expected key=value, for instance loop.iterations=200")
-        *parents, leaf = key.split(".")
-        node = raw
-        for parent in parents:
-            node = node.setdefault(parent, {}) if isinstance(node, dict) else None
-        if not isinstance(node, dict):
-            raise RecipeError(f"--set {item}: {key} is not a key of this recipe")
-        node[leaf] = yaml.safe_load(value)
+        _override(raw, item)
     try:
         return Recipe.model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise RecipeError(f"{path}: {where}: {first['msg']} ({error.error_count()} problem(s) in all)") from error
+        raise RecipeError(f"{path}: {_first_problem(error)}") from error
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The recipe as YAML, every default written out."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=140)
+
+
+def _read(path: Path, chain: tuple[Path, ...] = ()) -> object:
+    """What a file says on top of those that it extends; `chain` are the files that led here."""
+    chain = (*chain, path.resolve())
+    if chain[-1] in chain[:-1]:
+        raise RecipeError(f"{path}: extends itself ({' → '.join(one.name for one in chain)}); take out one `extends`")
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not text"
+        raise RecipeError(f"{path}: cannot be read ({reason}); give a recipe such as training/recipes/*.yaml") from error
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(raw, dict):
+        raise RecipeError(f"{path}: no keys and values in it; give a recipe such as training/recipes/*.yaml")
+    bases = raw.pop("extends", [])
+    bases = [bases] if isinstance(bases, str) else bases
+    if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
+        raise RecipeError(f"{path}: extends is {bases!r}; give the path of a recipe, relative to this one, or a list of paths")
+    below: object = {}
+    for base in bases:
+        below = _merge(below, _read(path.parent / base, chain))
+    return _merge(below, raw)
+
+
+def _merge(below: object, above: object) -> object:
+    """`above` over `below`: key by key where both are mappings."""
+    if not isinstance(below, dict) or not isinstance(above, dict):
+        return above
+    return below | {key: _merge(below[key], value) if key in below else value for key, value in above.items()}
+
+
+def _override(raw: object, item: str) -> None:
+    key, equals, value = item.partition("=")
+    if not equals:
+        raise RecipeError(f"--set {item}: expected key=value, for instance loop.iterations=200")
+    *parents, leaf = key.split(".")
+    node = raw
+    for parent in parents:
+        if isinstance(node, list) and parent.isdigit() and int(parent) < len(node):
+            node = node[int(parent)]
+        else:
+            node = node.setdefault(parent, {}) if isinstance(node, dict) else None
+    if not isinstance(node, dict):
+        raise RecipeError(f"--set {item}: {key} is not a key of this recipe")
+    try:
+        node[leaf] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"--set {item}: {value} is not a YAML value") from error
+
+
+def _first_problem(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(first["loc"][-1]), sorted(set(_keys(Recipe))), n=1)
+        hint = f"; did you mean {near[0]}?" if near else "; leave it out"
+        return f"{where}: no such key{hint}{more}"
+    return f"{where}: {first['msg']}{more}".removeprefix(": ")
+
+
+def _keys(model: type[BaseModel]) -> Iterator[str]:
+    """All keys of a section and of those in it."""
+    for name, field in model.model_fields.items():
+        yield name
+        yield from _keys_in(field.annotation)
+
+
+def _keys_in(annotation: object) -> Iterator[str]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield from _keys(annotation)
+    for part in get_args(annotation):
+        yield from _keys_in(part)

@@ -31,6 +31,7 @@ def test_a_card_survives_json() -> None:
         {"domain": "weather"},
         {"schema_version": 2},
         {"unknown": 1},
+        {"precision": "fp8"},
         {"training": (("A", "x", 2.0),)},
     ],
 )

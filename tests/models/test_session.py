@@ -129,5 +129,31 @@ def test_cuda_is_asked_for_in_vain(path: Path) -> None:
     assert open_model(path, device="auto", threads=1).provider == "CPUExecutionProvider"
 
 
+def test_cuda_libraries_installed_as_packages_are_loaded_first(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    called: list[str] = []
+
+    def preload() -> None:
+        called.append("preload")
+        print("Failed to load libcublas")  # noqa: T201  # as ONNX Runtime does
+
+    def session(content: bytes, options: ort.SessionOptions, providers: list[str]) -> ort.InferenceSession:
+        called.append("session")
+        assert providers == ["CUDAExecutionProvider", "CPUExecutionProvider"]
+        return opened(content, options, providers=["CPUExecutionProvider"])
+
+    opened = ort.InferenceSession
+    monkeypatch.setattr(ort, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
+    monkeypatch.setattr(ort, "preload_dlls", preload, raising=False)
+    monkeypatch.setattr(ort, "InferenceSession", session)
+    open_model(path, device="auto", threads=1)
+    assert called == ["preload", "session"]
+    assert capsys.readouterr().out == ""
+    monkeypatch.delattr(ort, "preload_dlls")  # before ONNX Runtime 1.21
+    open_model(path, device="auto", threads=1)
+    assert called == ["preload", "session", "session"]
+
+
 def test_processors_are_counted() -> None:
     assert available_processors() >= 1

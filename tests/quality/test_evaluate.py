@@ -9,9 +9,12 @@ import rasterio
 from affine import Affine
 
 from sr_geo.consistency import Sensor, make_consistent, seen
-from sr_geo.errors import EvaluationError, InputError
-from sr_geo.quality.evaluate import Evaluation, evaluate_rasters
+from sr_geo.errors import EvaluationError, InputError, OutputError
+from sr_geo.quality.evaluate import evaluate_rasters
+from sr_geo.quality.evaluation import Evaluation, write_json
 from sr_geo.quality.metrics import psnr, ssim
+from sr_geo.radiometry import fill_invalid
+from sr_geo.resample import cubic
 
 Write = Callable[..., Path]
 FINE, COARSE = Affine(2.5, 0, 600_000, 0, -2.5, 5_200_000), Affine(10, 0, 600_000, 0, -10, 5_200_000)
@@ -90,6 +93,48 @@ def test_the_table_is_rectangular_and_the_json_comes_back(write: Write) -> None:
     found = evaluate_rasters(write("t.tif", truth), write("e.tif", other), lr=lr)
     assert {len(row) for row in found.rows()} == {6}
     assert Evaluation.model_validate_json(found.model_dump_json()) == found
+
+
+def test_the_json_replaces_nothing_unasked(write: Write, tmp_path: Path) -> None:
+    truth, other = pictures()
+    found = evaluate_rasters(write("t.tif", truth), write("e.tif", other), perceptual=False)
+    target = tmp_path / "figures.json"
+    target.write_text("mine", encoding="utf-8")
+    with pytest.raises(OutputError, match="--overwrite"):
+        write_json(target, found)
+    assert target.read_text("utf-8") == "mine"
+    write_json(target, found, overwrite=True)
+    assert Evaluation.model_validate_json(target.read_text("utf-8")) == found
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("tile", [1024, 37])
+def test_interpolation_is_the_yardstick(write: Write, tile: int) -> None:
+    from scipy.ndimage import gaussian_filter
+
+    truth, other = pictures()
+    coarse = gaussian_filter(truth.astype(np.float32), (0, 1.6, 1.6)).reshape(4, 40, 4, 48, 4).mean(axis=(2, 4)).round().astype(np.uint16)
+    coarse[:, 20:22, 20:24] = 0
+    lr = write("lr.tif", coarse, transform=COARSE, nodata=0)
+    paths = write("t.tif", truth), write("e.tif", other)
+    found = evaluate_rasters(*paths, lr=lr, border=8, data_range=5000.0, tile=tile, perceptual=False)
+    together, *bands = found.interpolation
+    around = np.pad(coarse.astype(np.float32), ((0, 0), (2, 2), (2, 2)), mode="symmetric")
+    for plane in around:
+        plane[:] = fill_invalid(plane, plane > 0)
+    enlarged = np.stack([cubic(plane, 4) for plane in around])
+    valid = (coarse > 0).repeat(4, axis=1).repeat(4, axis=2)
+    assert together.psnr == pytest.approx(psnr(truth, enlarged, data_range=5000.0, border=8, valid=valid).together, abs=1e-4)
+    assert [band.name for band in bands] == list(BANDS)
+    assert found.rows()[6][0] == "PSNR, dB: cubic only"
+
+
+def test_the_table_says_the_peak_and_what_was_left_out(write: Write) -> None:
+    truth, other = pictures()
+    truth[:, :16] = 0
+    rows = evaluate_rasters(write("t.tif", truth, nodata=0), write("e.tif", other), data_range=5000.0, perceptual=False).rows()
+    assert ("peak of PSNR and SSIM", "5000", "", "", "", "") in rows
+    assert ("valid in both, %", "90.0", "", "", "", "") in rows
 
 
 def test_nodata_is_left_out_whatever_it_holds(write: Write) -> None:

@@ -149,12 +149,33 @@ def test_structural_similarity_is_symmetric_and_falls_with_blur() -> None:
 
 @pytest.mark.parametrize("offset", [0.0, 10_000.0])
 def test_structural_similarity_is_that_of_scikit_image(offset: float) -> None:
-    measure = pytest.importorskip("skimage.metrics", reason="scikit-image, the extra `eval`, is the reference here")
+    measure = pytest.importorskip("skimage.metrics", reason="scikit-image is the reference here: pip install scikit-image")
     x, y = picture(0).astype(np.float64) + offset, picture(0).astype(np.float64) + 3.0 * picture(1) - 300.0 + offset
     expected = measure.structural_similarity(
         x, y, channel_axis=0, data_range=255.0 + offset, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
     )
     assert ssim(x, y, data_range=255.0 + offset).together == pytest.approx(expected, abs=1e-5)
+
+
+def test_psnr_is_that_of_scikit_image() -> None:
+    measure = pytest.importorskip("skimage.metrics", reason="scikit-image is the reference here: pip install scikit-image")
+    x, y = picture(0).astype(np.float64), picture(1).astype(np.float64)
+    found = psnr(x, y, data_range=255.0)
+    assert found.together == pytest.approx(measure.peak_signal_noise_ratio(x, y, data_range=255.0))
+    assert found.bands == pytest.approx([measure.peak_signal_noise_ratio(a, b, data_range=255.0) for a, b in zip(x, y, strict=True)])
+    assert moments(x, y).mse.together == pytest.approx(measure.mean_squared_error(x, y))
+
+
+def test_spectral_angle_and_ergas_are_their_definitions() -> None:
+    """Kruse et al. (1993): arccos of the normalised product, pixel by pixel; Wald (2000): 100 / s · √ mean (rmse / mean)²."""
+    x, y = picture(0).astype(np.float64), picture(1).astype(np.float64)
+    angles = []
+    for a, b in zip(x.reshape(3, -1).T, y.reshape(3, -1).T, strict=True):
+        angles.append(math.degrees(math.acos(sum(a * b) / math.sqrt(sum(a * a) * sum(b * b)))))
+    sums = moments(x, y)
+    assert sums.sam == pytest.approx(np.mean(angles), rel=1e-6)
+    relative = [math.sqrt(((b - a) ** 2).mean()) / a.mean() for a, b in zip(x, y, strict=True)]
+    assert sums.ergas(4) == pytest.approx(25.0 * math.sqrt(sum(value**2 for value in relative) / 3))
 
 
 def test_a_picture_with_the_measured_means_does_not_drift() -> None:

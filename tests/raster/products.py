@@ -43,6 +43,21 @@ def write_raster(
     return path
 
 
+def stack_vrt(path: Path, sources: Sequence[str], *, size: int = SIZE) -> Path:
+    """A VRT with a band for each of `sources` (relative to it), as gdalbuildvrt -separate makes it."""
+    bands = "".join(
+        f'<VRTRasterBand dataType="UInt16" band="{number}"><SimpleSource>'
+        f'<SourceFilename relativeToVRT="{int(not source.startswith("/"))}">{source}</SourceFilename><SourceBand>1</SourceBand>'
+        "</SimpleSource></VRTRasterBand>"
+        for number, source in enumerate(sources, 1)
+    )
+    path.write_text(
+        f'<VRTDataset rasterXSize="{size}" rasterYSize="{size}"><SRS>EPSG:32632</SRS>'
+        f"<GeoTransform>499980,10,0,5900040,0,-10</GeoTransform>{bands}</VRTDataset>"
+    )
+    return path
+
+
 def pixels(metres: int, seed: int, size: int = SIZE) -> NDArray[np.uint16]:
     """A band of a `size` × 10 m square with pixels of `metres`; the first is nodata."""
     side = size * 10 // metres

@@ -1,6 +1,7 @@
 """What a user gets for a raster: place, values, labels, holes; whatever the format, the type and the tiling."""
 
 import json
+import os
 import shutil
 import warnings
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
+from rasterio.env import get_gdal_config
 from rasterio.errors import NotGeoreferencedWarning
 from rio_cogeo import cog_validate
 
@@ -25,6 +27,7 @@ from sr_geo.models.catalog import entries
 from sr_geo.radiometry import fill_invalid
 from sr_geo.raster.enhance import Result, enhance_parcels, enhance_raster
 from sr_geo.raster.options import Options, OtherBands, ParcelOptions, Progress
+from sr_geo.raster.write import CACHE
 from tests.onnx_models import card, write_model
 from tests.raster.products import CORNER, make_landsat, make_safe, write_raster, zip_folder
 
@@ -634,6 +637,244 @@ def test_the_input_is_never_the_output(tmp_path: Path, options: dict[str, Any], 
     assert all(path.read_bytes() == content for path, content in kept.items())
 
 
+def vrt_of(folder: Path, *, depth: int = 1) -> tuple[Path, Path]:
+    """A VRT, of a VRT where `depth` is 2, and the file at the end of it."""
+    path = part = four(folder / "part.tif", stored("uint8", height=20, width=24))
+    for number in range(depth):
+        rasterio.shutil.copy(path, folder / f"in{number}.vrt", driver="VRT")
+        path = folder / f"in{number}.vrt"
+    return path, part
+
+
+def first(folder: Path, pattern: str) -> Path:
+    return sorted(folder.rglob(pattern))[0]
+
+
+def safe_member(folder: Path) -> tuple[Path, Path]:
+    return make_safe(folder), first(folder, "*B04_10m.jp2")
+
+
+def safe_metadata(folder: Path) -> tuple[Path, Path]:
+    return make_safe(folder), first(folder, "MTD_MSIL2A.xml")
+
+
+def landsat_member(folder: Path) -> tuple[Path, Path]:
+    return make_landsat(folder), first(folder, "*_B4.TIF")
+
+
+def masked(folder: Path) -> tuple[Path, Path]:
+    source = four(folder / "in.tif", stored("uint8", height=20, width=24))
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False), rasterio.open(source, "r+") as dataset:
+        dataset.write_mask(np.full((20, 24), 255, np.uint8))
+    return source, folder / "in.tif.msk"
+
+
+PARTS: dict[str, Callable[[Path], tuple[Path, Path]]] = {
+    "VRT": vrt_of,
+    "VRT of a VRT": lambda folder: vrt_of(folder, depth=2),
+    "SAFE member": safe_member,
+    "Landsat member": landsat_member,
+    "mask beside": masked,
+}
+
+
+class Stop(Exception):  # noqa: N818 - no failure of the program
+    pass
+
+
+def stop_at(number: int, stage: str = "enhance") -> Callable[[Progress], None]:
+    def stop(progress: Progress) -> None:
+        if (progress.stage, progress.done) == (stage, number):
+            raise Stop
+
+    return stop
+
+
+@pytest.mark.parametrize("make", [*PARTS.values(), safe_metadata], ids=[*PARTS, "SAFE metadata"])
+def test_a_run_goes_on_only_with_the_same_files(tmp_path: Path, options: dict[str, Any], make: Callable[[Path], tuple[Path, Path]]) -> None:
+    source, part = make(tmp_path)
+    with pytest.raises(Stop):
+        enhance_raster(source, tmp_path / "out.tif", Options(**options, tile=16), progress=stop_at(2))
+    state = part.stat()
+    os.utime(part, ns=(state.st_atime_ns, state.st_mtime_ns + 1_000_000_000))
+    with pytest.raises(OutputError, match="other input or options"):
+        enhance_raster(source, tmp_path / "out.tif", Options(**options, tile=16, resume=True))
+    os.utime(part, ns=(state.st_atime_ns, state.st_mtime_ns))
+    part.with_name(f"{part.name}.aux.xml").write_text("<PAMDataset/>")  # statistics, as viewers write them
+    enhance_raster(source, tmp_path / "out.tif", Options(**options, tile=16, resume=True))
+
+
+LABELS: dict[str, Callable[[Any], None]] = {
+    "nodata": lambda dataset: setattr(dataset, "nodata", 7),
+    "scale": lambda dataset: setattr(dataset, "scales", (2.0,) * 4),
+    "description": lambda dataset: dataset.set_band_description(1, "coastal"),
+}
+
+
+@pytest.mark.parametrize("change", LABELS.values(), ids=LABELS)
+def test_a_run_goes_on_only_with_the_same_labels(tmp_path: Path, options: dict[str, Any], change: Callable[[Any], None]) -> None:
+    """Also where the time of the file tells nothing."""
+    source = four(tmp_path / "in.tif", stored("uint8", height=20, width=24))
+    run = Options(**options, tile=16, bands={"b": 1, "g": 2, "r": 3, "n": 4})
+    with pytest.raises(Stop):
+        enhance_raster(source, tmp_path / "out.tif", run, progress=stop_at(2))
+    identity = json.loads((tmp_path / "out.tif.part" / "run.json").read_text())
+    with rasterio.open(source, "r+") as dataset:
+        change(dataset)
+    with pytest.raises(Stop):
+        enhance_raster(source, tmp_path / "other.tif", run, progress=stop_at(2))
+    other = json.loads((tmp_path / "other.tif.part" / "run.json").read_text())
+    assert identity["bands"] != other["bands"]
+
+
+@pytest.mark.parametrize("make", PARTS.values(), ids=PARTS)
+def test_no_part_of_the_input_is_the_output(
+    tmp_path: Path, options: dict[str, Any], make: Callable[[Path], tuple[Path, Path]]
+) -> None:
+    source, part = make(tmp_path)
+    target = part.with_suffix("") if part.suffix == ".msk" else part  # whose sidecars go with it
+    if target.suffix == ".jp2":
+        target = part.with_suffix(".tif")
+        part.rename(target)
+        part.symlink_to(target)
+    kept = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(OutputError, match=r"(part of the input, which would be lost|input itself); choose another name"):
+        enhance_raster(source, target, Options(**options, overwrite=True))
+    with pytest.raises(OutputError, match=r"(part of the input, which would be lost|input itself); choose another name"):
+        enhance_raster(source, tmp_path / "new.tif", Options(**options, overwrite=True), detail_map=target)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == kept
+
+
+def test_a_sidecar_of_the_output_that_is_the_input(tmp_path: Path, options: dict[str, Any]) -> None:
+    """What lies beside an output that is replaced goes with it."""
+    source = four(tmp_path / "out.tif.ovr", stored("uint8", height=9, width=9))
+    with pytest.raises(OutputError, match=r"out.tif.ovr: is a part of the input"):
+        enhance_raster(source, tmp_path / "out.tif", Options(**options))
+
+
+def test_a_product_keeps_what_is_not_read(tmp_path: Path, options: dict[str, Any]) -> None:
+    """Results may lie in its folder, and be replaced."""
+    product = make_landsat(tmp_path)
+    metadata, other = first(product, "*_MTL.txt"), first(product, "*_B7.TIF")
+    for source in (product, metadata):
+        with pytest.raises(OutputError, match="part of the product"):
+            enhance_raster(source, other, Options(**options, overwrite=True))
+        for _ in range(2):
+            enhance_raster(source, product / "fine.tif", Options(**options, overwrite=True))
+    archive = zip_folder(make_safe(tmp_path / "safe"), tmp_path / "S2.zip")
+    (tmp_path / "link.tif").symlink_to(archive)
+    with pytest.raises(OutputError, match="input itself"):
+        enhance_raster(archive, tmp_path / "link.tif", Options(**options, overwrite=True))
+    with pytest.raises(OutputError, match="part of the input"):
+        enhance_raster(f"/vsizip/{archive}", tmp_path / "link.tif", Options(**options, overwrite=True))
+
+
+def test_resuming_replaces_only_what_was_begun(tmp_path: Path, options: dict[str, Any], field: Path) -> None:
+    run, again = Options(**options, tile=16), Options(**options, tile=16, resume=True)
+    with pytest.raises(Stop):
+        enhance_raster(field, tmp_path / "out.tif", run, detail_map=tmp_path / "detail.tif", progress=stop_at(7))
+    for name in ("out.tif", "detail.tif", "mine.tif"):
+        (tmp_path / name).write_text("mine")
+        detail = tmp_path / ("detail.tif" if name == "out.tif" else name)
+        with pytest.raises(OutputError, match="exists already"):
+            enhance_raster(field, tmp_path / "out.tif", again, detail_map=detail)
+        assert (tmp_path / name).read_text() == "mine"
+        if name != "mine.tif":
+            (tmp_path / name).unlink()
+    with pytest.raises(Stop):
+        enhance_raster(field, tmp_path / "out.tif", again, detail_map=tmp_path / "detail.tif", progress=stop_at(3, "write"))
+    (tmp_path / "out.tif").write_text("as if the stopped run had renamed it")
+    enhance_raster(field, tmp_path / "out.tif", again, detail_map=tmp_path / "detail.tif")
+    assert leftovers(tmp_path, "in.tif", "out.tif", "detail.tif", "mine.tif") == set()
+    assert (tmp_path / "mine.tif").read_text() == "mine"
+
+
+def test_a_detail_map_is_no_parcel(tmp_path: Path, field: Path, options: dict[str, Any]) -> None:
+    choice = ParcelOptions(parcels_file(tmp_path / "p.gpkg"), split_by="name")
+    (tmp_path / "fields").mkdir()
+    for name in ("a.tif", "A.tif", "../fields/б_2.tif"):
+        with pytest.raises(OutputError, match="is the file of a parcel; choose another name for the detail map"):
+            enhance_parcels(field, choice, tmp_path / "fields", Options(**options), detail_map=tmp_path / "fields" / name)
+    assert leftovers(tmp_path / "fields") == set()
+    enhance_parcels(field, choice, tmp_path / "fields", Options(**options), detail_map=tmp_path / "fields" / "detail.tif")
+
+
+def test_a_failure_before_the_first_tile_leaves_nothing(
+    tmp_path: Path, field: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(folder: Path, needed: int) -> None:
+        raise OutputError(f"{folder}: {needed}")
+
+    monkeypatch.setattr("sr_geo.raster.enhance.check_room", full)
+    with pytest.raises(OutputError) as raised:
+        enhance_raster(field, tmp_path / "out.tif", Options(**options))
+    assert "--resume" not in str(raised.value)
+    assert leftovers(tmp_path, "in.tif") == set()
+
+
+def test_room_for_what_is_not_there_yet(
+    tmp_path: Path, field: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr("sr_geo.raster.enhance.check_room", lambda folder, needed: asked.append(needed))
+    pixels = 60 * 80 * 16
+    with pytest.raises(Stop):
+        enhance_raster(field, tmp_path / "out.tif", Options(**options, tile=20), progress=stop_at(11))
+    done = len((tmp_path / "out.tif.part" / "journal.txt").read_text().splitlines())
+    enhance_raster(field, tmp_path / "out.tif", Options(**options, tile=20, resume=True))
+    spool = pixels * 8 + 60 * 80 * 4
+    assert asked == [spool + pixels * 8, spool * (12 - done) // 12 + pixels * 8]
+    enhance_raster(field, tmp_path / "out.tif", Options(**options, tile=20, cog=True, overwrite=True), detail_map=tmp_path / "d.tif")
+    assert asked[2] == spool + pixels * 4 + pixels * (8 + 4) * 8 // 3
+
+
+def test_what_a_killed_run_left_half_written_is_cleared(tmp_path: Path, field: Path, options: dict[str, Any]) -> None:
+    left = [".out.4711.tif", ".out.4711.plain.tif", ".detail.4711.tif", ".detail.4711.plain.tif"]
+    for name in left:
+        (tmp_path / name).write_text("half")
+    enhance_raster(field, tmp_path / "out.tif", Options(**options), detail_map=tmp_path / "detail.tif")
+    assert leftovers(tmp_path, "in.tif", "out.tif", "detail.tif") == set()
+
+
+def test_two_runs_do_not_mix(tmp_path: Path, field: Path, options: dict[str, Any]) -> None:
+    messages: list[str] = []
+
+    def second(progress: Progress) -> None:
+        if (progress.stage, progress.done) == ("enhance", 5):
+            for more in ({"overwrite": True}, {"resume": True}):
+                with pytest.raises(OutputError) as raised:
+                    enhance_raster(field, tmp_path / "out.tif", Options(**options, tile=16, **more))
+                messages.append(str(raised.value))
+
+    enhance_raster(field, tmp_path / "out.tif", Options(**options, tile=16), progress=second)
+    assert len(messages) == 2
+    assert all("another run is writing this output; wait" in message for message in messages)
+    assert leftovers(tmp_path, "in.tif", "out.tif") == set()
+
+
+def test_damaged_tiles_are_computed_again(tmp_path: Path, field: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(Stop):
+        enhance_raster(field, tmp_path / "out.tif", Options(**options, tile=16), progress=stop_at(12))
+    tiles = tmp_path / "out.tif.part" / "tiles.bin"
+    content = bytearray(tiles.read_bytes())
+    content[len(content) // 2] ^= 255
+    tiles.write_bytes(content)
+    enhance_raster(field, tmp_path / "out.tif", Options(**options, tile=16, resume=True))
+    enhance_raster(field, tmp_path / "again.tif", Options(**options, tile=16))
+    assert (tmp_path / "out.tif").read_bytes() == (tmp_path / "again.tif").read_bytes()
+
+
+def test_the_users_cache_is_given_back(tmp_path: Path, field: Path, options: dict[str, Any]) -> None:
+    before = get_gdal_config("GDAL_CACHEMAX")
+    seen_inside: list[int] = []
+    with rasterio.Env():
+        enhance_raster(
+            field, tmp_path / "out.tif", Options(**options), progress=lambda _: seen_inside.append(get_gdal_config("GDAL_CACHEMAX"))
+        )
+        assert get_gdal_config("GDAL_CACHEMAX") == before
+    assert set(seen_inside) == {CACHE}
+
+
 def test_progress(tmp_path: Path, options: dict[str, Any], field: Path) -> None:
     told: list[Progress] = []
     parcels = parcels_file(tmp_path / "p.gpkg")
@@ -652,6 +893,7 @@ def test_progress(tmp_path: Path, options: dict[str, Any], field: Path) -> None:
         {"psf": 20.0},
         {"psf": "sharp"},
         {"tile": 8},
+        {"tile": 1025},
         {"threads": 0},
         {"other_bands": "keep"},
         {"consistency": "none"},

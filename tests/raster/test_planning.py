@@ -1,15 +1,17 @@
 """Which model, which blur, and which way each band goes."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from affine import Affine
 from rasterio.crs import CRS
 
 from sr_geo.consistency import Sensor, seen
-from sr_geo.errors import BandError, ModelError
+from sr_geo.errors import BandError, BlurWarning, ModelError, OptionError
 from sr_geo.grid import TilePlan
 from sr_geo.models.catalog import entries
 from sr_geo.radiometry import Encoding, default_encoding
@@ -44,9 +46,9 @@ def a_scene(*roles: str | None, height: int = 900, width: int = 1100, dtype: str
     )
 
 
-def plan(scene: Scene, **options: object) -> TilePlanning:
-    blurs = [Blur(2.0, "given")] * len(scene.bands)
-    return plan_bands(scene, CARD, blurs, **{"other_bands": "guided", "consistency": "psf", **options})
+def plan(scene: Scene, blurs: Sequence[Blur] = (), **options: object) -> TilePlanning:
+    chosen = blurs or [Blur(2.0, "given")] * len(scene.bands)
+    return plan_bands(scene, CARD, chosen, **{"other_bands": "guided", "consistency": "psf", **options})
 
 
 def test_channels_are_fed_by_role() -> None:
@@ -63,10 +65,9 @@ def test_inputs_count_what_is_left_after_dropping() -> None:
     assert planning.inputs == (3, 2, 1, 0)
 
 
-@pytest.mark.parametrize("name", ["SCL", "QA_PIXEL", "Cloud Mask"])
-def test_classes_are_repeated(name: str) -> None:
+def test_classes_are_repeated() -> None:
     scene = a_scene(*RGBN)
-    scene.bands = (*scene.bands, Band(None, name, Encoding(), "uint16", "undefined", "", None))
+    scene.bands = (*scene.bands, Band(None, "SCL", Encoding(), "uint16", "undefined", "", None, marks=True))
     assert [band.way for band in plan(scene).bands] == ["network"] * 4 + ["nearest"]
     assert [band.way for band in plan(scene, other_bands="drop").bands][-1] == "nearest"
 
@@ -108,6 +109,13 @@ def test_fewer_bands_take_the_model_of_three(roles: tuple[str | None, ...]) -> N
     assert choose_model(a_scene(*roles), None, device="cpu", threads=1).card.name == "satellite-rgb-x4"
 
 
+def test_classes_alone_are_nothing_to_enhance() -> None:
+    scene = a_scene(None)
+    scene.bands = (replace(scene.bands[0], marks=True),)
+    with pytest.raises(BandError, match="holds classes, masks or qualities only"):
+        choose_model(scene, None, device="cpu", threads=1)
+
+
 def test_no_model_without_roles() -> None:
     with pytest.raises(BandError, match=r"nothing tells which of its 4 bands is which; say .* --bands r=3,g=2,b=1,nir=4"):
         choose_model(a_scene(None, None, None, None), None, device="cpu", threads=1)
@@ -121,13 +129,36 @@ def test_a_model_of_ones_own(tmp_path: Path) -> None:
         choose_model(a_scene(*RGBN), "own", device="cpu", threads=1)
 
 
+@pytest.mark.parametrize("trait", ["exact_halo", "commutes_with_gain_and_offset"])
+def test_models_that_rasters_cannot_use(tmp_path: Path, trait: str) -> None:
+    path = write_model(tmp_path / "own.onnx", card(name="own", **{trait: False}))
+    with pytest.raises(ModelError, match=rf"model own: .*\({trait} in its card is false\).*sr-geo models list") as caught:
+        choose_model(a_scene(*RGBN), path, device="cpu", threads=1)
+    assert "\n" not in str(caught.value)
+
+
 # Blur
 
 
-def test_a_given_blur_is_for_all_bands_and_within_the_card() -> None:
-    assert find_blurs(a_scene(*RGBN), 2.0, CARD) == (Blur(2.0, "given"),) * 4
-    assert find_blurs(a_scene("red"), 9.0, CARD) == (Blur(3.2, "given: 9.00, beyond the model's 1 to 3.2"),)
-    assert find_blurs(a_scene("red"), 9.0, card(sigma=None)) == (Blur(9.0, "given"),)
+def test_a_given_blur_is_for_all_bands_as_wide_as_their_pixels() -> None:
+    scene = a_scene(*RGBN, "swir1", transform=CORNER @ Affine.scale(10, -10))
+    scene.bands = (*scene.bands[:4], replace(scene.bands[4], metres=20.0))
+    *fine, coarse = find_blurs(scene, 1.75)
+    assert fine == [Blur(1.75, "given")] * 4
+    assert coarse == Blur(3.5, "given, for pixels of 20 m")
+    with pytest.raises(OptionError, match=r"psf 10: makes 20\.0 output pixels for swir1 with its 20 m pixels, expected less than 20"):
+        find_blurs(scene, 10.0)
+
+
+def test_blurs_of_the_network_are_within_the_card() -> None:
+    scene = a_scene(*RGBN, "swir1", None)
+    blurs = [Blur(2.0, "given"), Blur(0.5, "measured"), Blur(9.0, "given"), *[Blur(3.2, "given")] * 2, Blur(4.5, "given")]
+    with pytest.warns(BlurWarning, match=r"blur of green 0\.50, red 9\.00: tiny knows 1 to 3\.2 output pixels, the nearest is taken"):
+        planning = plan(scene, blurs)
+    assert [band.sigma for band in planning.bands] == [2.0, 1.0, 3.2, 3.2, 3.2, 4.5]
+    assert planning.bands[1].sigma_from == "measured: 0.50, beyond the model's 1 to 3.2"
+    without = plan_bands(scene, card(sigma=None), blurs, other_bands="guided", consistency="psf")
+    assert [band.sigma for band in without.bands] == [blur.sigma for blur in blurs]
 
 
 @pytest.fixture(scope="module")

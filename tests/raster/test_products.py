@@ -11,6 +11,7 @@ import pytest
 
 from sr_geo.errors import InputError
 from sr_geo.grid import Window
+from sr_geo.raster.planning import measure_blurs
 from sr_geo.raster.scene import Scene
 from tests.raster.products import S2_BANDS, SIZE, make_landsat, make_safe, pixels, write_jp2, zip_folder
 
@@ -102,6 +103,8 @@ def test_zip_equals_folder(safe: Path, tmp_path: Path) -> None:
                 np.testing.assert_array_equal(found[0], expected[0])
                 np.testing.assert_array_equal(found[1], expected[1])
     assert sorted(file.name for file in tmp_path.iterdir()) == ["download.zip"]
+    with Scene.open(safe / "manifest.safe") as scene:
+        assert scene.name == safe.stem
 
 
 @pytest.mark.parametrize("which", ["safe", "safe_l1c"])
@@ -287,15 +290,56 @@ def test_a_band_file_by_itself_keeps_the_products_encoding(safe: Path, tmp_path:
     with Scene.open(safe) as product, Scene.open(file) as scene:
         assert (scene.sensor, scene.bands[0].role) == ("sentinel-2", "red")
         assert scene.bands[0].encoding == product.bands[2].encoding
+        assert scene.bands[0].stated
         assert not scene.read(Window(0, 0, 1, 1), [0])[1].any()
     for level in (1, 2):
         folder = make_landsat(tmp_path, level=level, size=10)
         with Scene.open(folder) as product, Scene.open(next(folder.glob("*_B5.TIF"))) as scene:
             assert (scene.sensor, scene.bands[0].role) == ("landsat-8", "nir")
             assert scene.bands[0].encoding == product.bands[3].encoding
+            assert scene.bands[0].stated
     alone = Path(shutil.copy(file, tmp_path / file.name))
     with Scene.open(alone) as scene:
         assert scene.bands[0].encoding.offset == 0
+        assert not scene.bands[0].stated
+
+
+def test_so_does_a_band_file_in_an_archive_or_named_from_inside(safe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (file,) = safe.glob("GRANULE/*/IMG_DATA/R20m/*_B05_20m.jp2")
+    archive = zip_folder(safe, tmp_path / "download.zip")
+    monkeypatch.chdir(file.parent)
+    for name in (file.name, f"/vsizip/{archive}/{file.relative_to(safe.parent).as_posix()}"):
+        with Scene.open(name) as scene:
+            assert (scene.bands[0].role, scene.bands[0].encoding.offset, scene.bands[0].stated) == ("rededge1", -0.1, True)
+    folder = make_landsat(tmp_path, level=2, size=10)
+    packed = zip_folder(folder, tmp_path / "landsat.zip")
+    (band,) = folder.glob("*_SR_B4.TIF")
+    with Scene.open(f"/vsizip/{packed}/{folder.name}/{band.name}") as scene:
+        assert (scene.bands[0].role, scene.bands[0].encoding.offset, scene.bands[0].stated) == ("red", -0.2, True)
+
+
+@pytest.mark.parametrize("level", [1, 2])
+def test_a_thermal_band_file_by_itself_has_its_unit(tmp_path: Path, level: int) -> None:
+    folder = make_landsat(tmp_path, level=level, size=10)
+    with Scene.open(folder, extra=["thermal1"]) as product, Scene.open(next(folder.glob("*B10.TIF"))) as scene:
+        assert (scene.bands[0].role, scene.bands[0].unit) == ("thermal1", product.bands[4].unit)
+        assert scene.bands[0].encoding == product.bands[4].encoding
+
+
+def test_a_20_m_band_is_blurred_by_its_own_pixels_or_by_the_finer_grid(safe: Path) -> None:
+    (file,) = safe.glob("GRANULE/*/IMG_DATA/R20m/*_B05_20m.jp2")
+    with Scene.open(file) as alone, Scene.open(safe, extra=["rededge1"]) as product:
+        assert (alone.metres, product.metres) == (20.0, 10.0)
+        assert (measure_blurs(alone)[0].sigma, measure_blurs(product)[4].sigma) == (1.6, 3.2)
+
+
+def test_marks_of_products_by_themselves(safe: Path, tmp_path: Path) -> None:
+    (granule,) = safe.glob("GRANULE/*")
+    for name in ("IMG_DATA/R20m/T32UNE_20230625T061631_SCL_20m.jp2", "QI_DATA/MSK_DETFOO_B02.jp2"):
+        file = tmp_path / granule.name / name
+        write_jp2(file, pixels(20, 1), 20)
+        with Scene.open(file) as scene:
+            assert (scene.bands[0].role, scene.bands[0].marks, scene.bands[0].stated) == (None, True, False)
 
 
 def test_a_tar_made_with_dots(tmp_path: Path) -> None:

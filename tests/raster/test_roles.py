@@ -217,6 +217,14 @@ def test_sigma_is_inside_what_networks_know() -> None:
     assert default_sigma("sentinel-2", "alpha") == default_sigma(None, "red")
 
 
+def test_coarse_bands_on_their_own_grid_are_not_blurred_by_a_finer_one() -> None:
+    for metres, sigma in ((None, 3.2), (10.0, 3.2), (20.0, 1.6), (19.9, 1.6), (60.0, 1.6)):
+        assert default_sigma("sentinel-2", "swir1", metres=metres) == sigma
+    assert default_sigma("sentinel-2", "coastal", metres=20.0) == 3.2
+    assert default_sigma("sentinel-2", "red", metres=20.0) == default_sigma("sentinel-2", "red")
+    assert default_sigma("landsat-8", "thermal1", metres=30.0) == 3.2
+
+
 @pytest.mark.parametrize(
     ("sensor", "role", "least", "most"),
     [("sentinel-2", "red", 0.2, 0.3), ("sentinel-2", "nir", 0.2, 0.3), ("landsat-8", "red", 0.3, 0.45), ("landsat-8", "nir", 0.25, 0.4)],

@@ -19,8 +19,11 @@ from rasterio.rpc import RPC
 from sr_geo.errors import InputError, NoCrsWarning
 from sr_geo.grid import Window
 from sr_geo.radiometry import Encoding, default_encoding
+from sr_geo.raster.options import OtherBands
+from sr_geo.raster.planning import Blur, plan_bands
 from sr_geo.raster.scene import Scene
-from tests.raster.products import CORNER, make_safe, write_raster
+from tests.onnx_models import card
+from tests.raster.products import CORNER, make_safe, stack_vrt, write_raster
 
 
 def random_bands(*shape: int, dtype: str = "uint16", seed: int = 0) -> NDArray[np.generic]:
@@ -187,6 +190,7 @@ def test_scale_offset_unit_and_description_are_the_datasets(tmp_path: Path) -> N
     with Scene.open(path) as scene:
         assert scene.bands[0].encoding == Encoding(2.75e-5, -0.2, 7.0)
         assert scene.bands[1].encoding == Encoding(1e-4, 0.0, 7.0)
+        assert [band.stated for band in scene.bands] == [True, False]
         assert [(band.description, band.unit) for band in scene.bands] == [("red", "1"), ("nir", "K")]
         assert scene.tags == {"ACQUIRED": "2020", "AREA_OR_POINT": "Area"}
 
@@ -348,6 +352,114 @@ def test_a_stac_item_beside_the_raster(tmp_path: Path, version: str, sidecar: st
         assert roles(path) == [None] * 3
 
 
+def test_a_stac_band_may_have_its_common_name_as_name(tmp_path: Path) -> None:
+    path = write_raster(tmp_path / "a.tif", random_bands(2, 3, 3))
+    item = {"type": "Feature", "stac_version": "1.1.0", "assets": {"data": {"href": "a.tif", "bands": [{"name": "red"}, {"name": "nir"}]}}}
+    (tmp_path / "a.json").write_text(json.dumps(item))
+    assert roles(path) == ["red", "nir"]
+
+
+def test_a_stack_of_band_files_tells_by_their_names(tmp_path: Path) -> None:
+    tile = "T32UNE_20230625T061631"
+    sources = [f"{tile}_B04_10m.tif", f"{tile}_B08_10m.tif", f"{tile}_SCL_20m.tif"]
+    for source in sources:
+        write_raster(tmp_path / source, random_bands(1, 4, 4))
+    with Scene.open(stack_vrt(tmp_path / "stack.vrt", sources, size=4)) as scene:
+        assert [(band.role, band.marks) for band in scene.bands] == [("red", False), ("nir", False), (None, True)]
+        assert scene.sensor == "sentinel-2"
+    # One file that gives both bands holds more than its name tells.
+    with Scene.open(stack_vrt(tmp_path / "twice.vrt", sources[2:] * 2, size=4)) as scene:
+        assert [(band.role, band.marks) for band in scene.bands] == [(None, False)] * 2
+    for name, source in (("any.vrt", sources[0]), (f"{tile}_B04_10m.vrt", write_raster(tmp_path / "x.tif", random_bands(1, 4, 4)).name)):
+        assert roles(stack_vrt(tmp_path / name, [source], size=4)) == ["red"]
+
+
+# Marks
+
+
+def marks(path: Path, **options: object) -> list[bool]:
+    with Scene.open(path, **options) as scene:  # type: ignore[arg-type]
+        return [band.marks for band in scene.bands]
+
+
+def test_bands_of_marks_are_told_apart(tmp_path: Path) -> None:
+    names = ["B01 coastal aerosol", "red", "SCL", "QA60", "dataMask", "MSK_CLDPRB", "clear", "NDVI"]
+    path = write_raster(tmp_path / "a.tif", random_bands(8, 3, 3), descriptions=names)
+    assert marks(path) == [False, False, True, True, True, True, True, False]
+    with Scene.open(path) as scene:
+        assert [band.encoding.scale for band in scene.bands[1:4]] == [1e-4, 1.0, 1.0]
+    assert marks(path, roles={"nir": 3}) == [False, False, False, True, True, True, True, False]
+
+
+@pytest.mark.parametrize("other_bands", ["guided", "cubic", "drop"])
+def test_marks_are_repeated_whatever_is_done_to_other_bands(tmp_path: Path, other_bands: OtherBands) -> None:
+    names = ["blue", "green", "red", "nir", "Scene classification map", "QA60", "CLP", "SR_QA_AEROSOL"]
+    with Scene.open(write_raster(tmp_path / "a.tif", random_bands(8, 3, 3), descriptions=names)) as scene:
+        planning = plan_bands(scene, card(), [Blur(1.6, "given")] * 8, other_bands=other_bands, consistency="psf")
+    assert [band.way for band in planning.bands] == ["network"] * 4 + ["nearest"] * 4
+
+
+def test_the_mask_of_a_band_does_not_rival_it(tmp_path: Path) -> None:
+    names = ["B04", "QA_B04", "B08", "B08_mask"]
+    path = write_raster(tmp_path / "a.tif", random_bands(4, 3, 3), descriptions=names, tags={"PLATFORM": "sentinel-2a"})
+    assert roles(path) == ["red", None, "nir", None]
+    assert marks(path) == [False, True, False, True]
+    names = ["Band 1", "Band 2", "mask"]
+    counted = write_raster(tmp_path / "b.tif", random_bands(3, 3, 3), descriptions=names, tags={"PLATFORM": "landsat-8"})
+    assert roles(counted) == [None] * 3
+
+
+def test_marks_by_tags_and_file_names(tmp_path: Path) -> None:
+    assert marks(write_raster(tmp_path / "a.tif", random_bands(3, 3, 3), tags={"BAND_NAMES": "red, nir, QA_PIXEL"})) == [False, False, True]
+    path = write_raster(tmp_path / "b.tif", random_bands(2, 3, 3))
+    with rasterio.open(path, "r+") as dataset:
+        dataset.update_tags(1, common_name="red")
+        dataset.update_tags(2, LAYER_TYPE="thematic")
+    assert marks(path) == [False, True]
+    for name, expected in (("LC08_X_QA_PIXEL.TIF", True), ("T32UNE_20230625T061631_SCL_20m.tif", True), ("LC08_X_B4.TIF", False)):
+        assert marks(write_raster(tmp_path / name, random_bands(1, 3, 3))) == [expected]
+    # The name of a file says nothing of one band among several.
+    assert marks(write_raster(tmp_path / "red_nir_and_SCL.tif", random_bands(3, 3, 3))) == [False] * 3
+    # A description is nearer than the name.
+    assert marks(write_raster(tmp_path / "field_mask.tif", random_bands(1, 3, 3), descriptions=["red"])) == [False]
+
+
+@pytest.mark.parametrize(
+    ("key", "asset", "expected"),
+    [
+        ("scl", {"roles": ["data", "reflectance"]}, True),
+        ("qa_pixel", {}, True),
+        ("clouds", {"roles": ["cloud"]}, True),
+        ("crops", {"classification:classes": [{"value": 1, "description": "wheat"}]}, True),
+        ("crops", {"bands": [{"name": "x", "classification:bitfields": [{"offset": 0}]}]}, True),
+        ("data", {"bands": [{"name": "QA"}]}, True),
+        ("red", {"roles": ["data"]}, False),
+        ("cloudless", {}, False),
+        ("scl", {"bands": [{"name": "B04", "eo:common_name": "red"}]}, False),
+    ],
+)
+def test_marks_by_the_asset_of_a_stac_item(tmp_path: Path, key: str, asset: dict[str, object], expected: bool) -> None:
+    path = write_raster(tmp_path / "a.tif", random_bands(1, 3, 3))
+    item = {"type": "Feature", "stac_version": "1.0.0", "assets": {key: {"href": "https://x/a.tif", **asset}}}
+    (tmp_path / "a.json").write_text(json.dumps(item))
+    assert marks(path) == [expected]
+    # Of an Item without this file, nothing is sure.
+    item["assets"] = {key: {"href": "https://x/other.tif", **asset}}
+    (tmp_path / "a.json").write_text(json.dumps(item))
+    if "bands" not in asset:
+        assert marks(path) == [False]
+
+
+def test_a_band_with_a_colour_table_among_others(tmp_path: Path) -> None:
+    names = [write_raster(tmp_path / f"{name}.tif", random_bands(1, 4, 4)).name for name in ("red", "crops")]
+    vrt = stack_vrt(tmp_path / "stack.vrt", names, size=4)
+    table = '<ColorInterp>Palette</ColorInterp><ColorTable><Entry c1="0" c2="9" c3="0" c4="255"/></ColorTable>'
+    first, second = vrt.read_text().split('band="2">')
+    vrt.write_text(f'{first}band="2">{table}{second}')
+    with Scene.open(vrt) as scene:
+        assert [(band.marks, band.color) for band in scene.bands] == [(False, "undefined"), (True, "undefined")]
+
+
 # What is refused
 
 
@@ -404,6 +516,12 @@ def test_a_truncated_file_says_where(tmp_path: Path) -> None:
     ):
         scene.read(Window(0, 0, 300, 200), [0, 1])
     assert "\n" not in str(caught.value)
+
+
+def test_a_vrt_without_its_source_says_which(tmp_path: Path) -> None:
+    vrt = stack_vrt(tmp_path / "a.vrt", ["gone.tif"], size=4)
+    with Scene.open(vrt) as scene, pytest.raises(InputError, match=r"a\.vrt: rows 0 to 3.*gone\.tif.*put back what it refers to"):
+        scene.read(Window(0, 0, 4, 4), [0])
 
 
 def test_complex_bands(tmp_path: Path) -> None:

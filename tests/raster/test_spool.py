@@ -1,4 +1,6 @@
 import errno
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,7 +9,7 @@ import pytest
 
 from sr_geo.errors import OutputError
 from sr_geo.grid import TilePlan
-from sr_geo.raster.spool import Layout, Spool
+from sr_geo.raster.spool import Layout, Spool, claimed_outputs, plain_name
 from sr_geo.raster.tiles import Finished
 
 LAYOUT = Layout(TilePlan(11, 7, 4), bands=2, scale=4, dtype="uint16")
@@ -41,7 +43,10 @@ def spool(folder: Path) -> Iterator[Spool]:
     spool.close()
 
 
-def reopened(folder: Path) -> Spool:
+def reopened(folder: Path, before: Spool | None = None) -> Spool:
+    """As the next run finds it; `before` ends as if it were killed: what it wrote has reached the disk, nothing is tidied up."""
+    if before is not None:
+        before.close()
     return Spool(folder, LAYOUT, IDENTITY, resume=True)
 
 
@@ -69,7 +74,7 @@ def test_the_last_put_counts(spool: Spool) -> None:
 
 def test_tiles_survive_without_closing(folder: Path, spool: Spool) -> None:
     spool.put(2, tile(2))
-    other = reopened(folder)
+    other = reopened(folder, spool)
     assert set(other.done) == {2}
     same(other.get(2), tile(2))
     other.close()
@@ -80,7 +85,7 @@ def test_a_journal_cut_in_its_last_line_goes_on(folder: Path, spool: Spool, rest
     spool.put(0, tile(0))
     journal = folder / "journal.txt"
     journal.write_bytes(journal.read_bytes() + rest)
-    again = reopened(folder)
+    again = reopened(folder, spool)
     assert set(again.done) == {0}
     again.put(3, tile(3))
     again.put(5, tile(5))
@@ -91,15 +96,17 @@ def test_a_journal_cut_in_its_last_line_goes_on(folder: Path, spool: Spool, rest
     last.close()
 
 
+def flip(file: Path, place: int) -> None:
+    content = bytearray(file.read_bytes())
+    content[place] ^= 1
+    file.write_bytes(content)
+
+
 def test_damage_is_noticed(folder: Path, spool: Spool) -> None:
     spool.put(0, tile(0))
     spool.put(1, tile(1))
-    with (folder / "tiles.bin").open("r+b") as file:
-        file.seek(100)
-        byte = file.read(1)[0]
-        file.seek(100)
-        file.write(bytes([byte ^ 1]))
-    with pytest.raises(OutputError, match="tile 0 is damaged"):
+    flip(folder / "tiles.bin", 100)
+    with pytest.raises(OutputError, match="tile 0 is damaged; run again with --resume"):
         spool.get(0)
     same(spool.get(1), tile(1))
     with (folder / "tiles.bin").open("r+b") as file:
@@ -108,17 +115,38 @@ def test_damage_is_noticed(folder: Path, spool: Spool) -> None:
         spool.get(1)
 
 
+def test_damaged_tiles_are_left_to_be_computed_again(folder: Path, spool: Spool) -> None:
+    for index in (4, 2, 0):
+        spool.put(index, tile(index))
+    flip(folder / "tiles.bin", LAYOUT.slot + 100)  # the second, number 2
+    again = reopened(folder, spool)
+    assert set(again.done) == {4, 0}
+    for index in (3, 2, 1):
+        again.put(index, tile(index))
+    last = reopened(folder, again)
+    assert set(last.done) == {0, 1, 2, 3, 4}
+    for index in last.done:
+        same(last.get(index), tile(index))
+    last.close()
+
+
 def test_a_run_with_other_options_is_not_continued(folder: Path, spool: Spool) -> None:
     spool.put(0, tile(0))
+    spool.close()
     with pytest.raises(OutputError, match="other input or options"):
         Spool(folder, LAYOUT, IDENTITY | {"model": "xyz"}, resume=True)
-    same(spool.get(0), tile(0))
+    again = reopened(folder)
+    same(again.get(0), tile(0))
+    again.close()
 
 
 def test_without_resume_the_tiles_are_dropped(folder: Path, spool: Spool) -> None:
     spool.put(0, tile(0))
+    spool.claim(folder.with_name("out.tif"))
+    spool.close()
     again = Spool(folder, LAYOUT, IDENTITY, resume=False)
     assert not again.done
+    assert not claimed_outputs(folder)
     again.close()
 
 
@@ -156,7 +184,7 @@ def test_a_full_disk_stops_the_run_but_keeps_what_is_there(folder: Path, spool: 
         with pytest.raises(OutputError, match="make room, then run again with --resume"):
             spool.put(1, tile(1))
     assert set(spool.done) == {0}
-    again = reopened(folder)
+    again = reopened(folder, spool)
     assert set(again.done) == {0}
     again.close()
 
@@ -171,3 +199,57 @@ def test_only_tiles_that_came_take_room(folder: Path) -> None:
 
 def test_a_tile_larger_than_the_raster_needs_no_more_than_it() -> None:
     assert Layout(TilePlan(3, 5, 1000), 1, 2, "uint8").slot == 4 * 15 * (1 + 4) + 15
+
+
+def test_outputs_that_were_begun_are_remembered(folder: Path, spool: Spool) -> None:
+    names = [folder.with_name(name) for name in ("out.tif", "поле\n\"2\".tif")]
+    assert claimed_outputs(folder) == frozenset()
+    for path in names:
+        spool.claim(path)
+    with (folder / "outputs.txt").open("a", encoding="utf-8") as file:
+        file.write('"/half/a li')
+    assert claimed_outputs(folder) == {plain_name(path) for path in names}
+    assert plain_name(folder / ".." / "out.tif") in claimed_outputs(folder)
+
+
+def test_one_run_at_a_time(folder: Path, spool: Spool) -> None:
+    spool.put(0, tile(0))
+    for resume in (False, True):
+        with pytest.raises(OutputError, match="another run is writing this output"):
+            Spool(folder, LAYOUT, IDENTITY, resume=resume)
+    same(spool.get(0), tile(0))
+    spool.remove()
+    assert not folder.exists()
+    Spool(folder, LAYOUT, IDENTITY, resume=False).close()
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from sr_geo.raster.lock import take_lock
+held = take_lock(Path(sys.argv[1]))
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def test_the_lock_of_a_dead_process_does_not_count(folder: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(folder / "lock")], stdout=subprocess.PIPE, text=True)
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(OutputError, match="another run"):
+            Spool(folder, LAYOUT, IDENTITY, resume=False)
+        process.kill()
+    Spool(folder, LAYOUT, IDENTITY, resume=False).close()
+
+
+def test_a_description_cut_short_is_no_obstacle(folder: Path, spool: Spool) -> None:
+    """Killed before the first tile: there is nothing to lose."""
+    spool.close()
+    (folder / "run.json").write_text("{", encoding="utf-8")
+    again = reopened(folder)
+    again.put(0, tile(0))
+    last = reopened(folder, again)
+    assert set(last.done) == {0}
+    last.close()

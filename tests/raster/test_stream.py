@@ -8,19 +8,24 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 import rasterio.shutil
 from numpy.typing import NDArray
 
 from sr_geo.errors import InputError, OutputError
+from sr_geo.models.session import Upscaler
 from sr_geo.raster import enhance as enhance_module
 from sr_geo.raster.enhance import Result, enhance_parcels, enhance_raster
 from sr_geo.raster.options import Options, ParcelOptions, Progress
+from sr_geo.raster.spool import Spool
 from sr_geo.raster.tiles import Finished
 from tests.onnx_models import card, write_model
 from tests.raster.products import write_raster
@@ -160,7 +165,7 @@ def test_a_tile_that_cannot_be_read_ends_the_run(tmp_path: Path, source: Path, o
     (tmp_path / "cut.tif").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     with pytest.raises(InputError, match=r"cannot be read .* cut short"):
         enhance_raster(tmp_path / "cut.tif", tmp_path / "out.tif", Options(**options))
-    assert names(tmp_path) == {"in.tif", "whole.tif", "cog.tif", "cut.tif"}
+    assert names(tmp_path) - {SPOOL} == {"in.tif", "whole.tif", "cog.tif", "cut.tif"}
 
 
 def test_failures_of_either_thread_are_raised(
@@ -175,6 +180,56 @@ def test_failures_of_either_thread_are_raised(
             with pytest.raises(ZeroDivisionError):
                 enhance_raster(source, tmp_path / "out.tif", Options(**options))
         assert names(tmp_path) == {"in.tif"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such signals")
+@pytest.mark.parametrize("presses", [1, 3])
+def test_ctrl_c_while_the_last_tile_is_stored(
+    tmp_path: Path, source: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch, presses: int
+) -> None:
+    """The calling thread only waits then: nobody may close the files under the thread that writes."""
+    whole: list[int] = []
+    original = Spool.put
+
+    def slow(self: Spool, index: int, tile: Finished) -> None:
+        if index == 19:
+            for _ in range(presses):
+                time.sleep(0.1)
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            time.sleep(0.3)
+        original(self, index, tile)
+        whole.append(index)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Spool, "put", slow)
+        with pytest.raises(KeyboardInterrupt):
+            enhance_raster(source, tmp_path / "out.tif", Options(**options))
+    assert whole == list(range(20))
+    assert len((tmp_path / SPOOL / "journal.txt").read_text().splitlines()) == 20
+    told: list[Progress] = []
+    enhance_raster(source, tmp_path / "out.tif", Options(**options, resume=True), progress=told.append)
+    assert not [progress for progress in told if progress.stage == "enhance"]
+    enhance_raster(source, tmp_path / "again.tif", Options(**options))
+    assert digest(tmp_path / "out.tif") == digest(tmp_path / "again.tif")
+
+
+def test_no_network_for_tiles_without_data(tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    values = stored("uint16", height=60, width=80)
+    values[:, 30:, :] = 0
+    source = write_raster(tmp_path / "in.tif", values, descriptions=RGBN, nodata=0)
+    calls: list[tuple[int, ...]] = []
+    original = Upscaler.run
+
+    def spy(self: Upscaler, window: NDArray[np.float32], **more: Any) -> NDArray[np.float32]:  # noqa: ANN401
+        calls.append(window.shape)
+        return original(self, window, **more)
+
+    monkeypatch.setattr(Upscaler, "run", spy)
+    result = enhance_raster(source, tmp_path / "out.tif", Options(**options))
+    assert (result.tiles, len(calls)) == (20, 10)
+    with rasterio.open(tmp_path / "out.tif") as after:
+        assert (after.read_masks(1)[:120] != 0).all()
+        assert not after.read()[:, 120:].any()
 
 
 @pytest.fixture
@@ -193,7 +248,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_full_disk(small_disk: Path, source: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     output = small_disk / "out.tif"
-    (small_disk / "other").write_bytes(bytes(3_300_000))
+    (small_disk / "other").write_bytes(bytes(3_700_000))
     with pytest.raises(OutputError, match=r"needed .* are free"):
         enhance_raster(source, output, Options(**options))
     assert names(small_disk) == {"other"}
@@ -213,7 +268,9 @@ def test_a_full_disk(small_disk: Path, source: Path, options: dict[str, Any], mo
 
 def start(*arguments: object) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "sr_geo.cli", "enhance", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # What a shell starts in the background ignores Ctrl-C, and so would all that is started from there.
+    heard = None if os.name == "nt" else lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heard)  # noqa: PLW1509
 
 
 def wait_for_tiles(process: "subprocess.Popen[str]", number: int) -> None:
@@ -236,9 +293,9 @@ def test_stopped_from_outside(tmp_path: Path, tiny: Path) -> None:
         with contextlib.closing(process.stdout), contextlib.closing(process.stderr):  # type: ignore[type-var]
             wait_for_tiles(process, number)
             process.send_signal(how)
-            assert process.wait() == code
-            assert process.stderr is not None
-            assert len(process.stderr.read().split("\n")[1:-1]) == (code == 130)  # on a line of its own after ^C
+            _, errors = process.communicate(timeout=120)  # reads on, or the other side would wait for room in the pipe
+            assert process.returncode == code
+            assert len(errors.split("\n")[1:-1]) == (code == 130)  # on a line of its own after ^C
         assert names(tmp_path) == {"in.tif", SPOOL}
     _, errors = (process := start(*arguments)).communicate()
     assert (process.returncode, errors) == (0, "")

@@ -4,7 +4,7 @@ import pytest
 from sr_geo import consistency, resample
 from sr_geo.consistency import Sensor
 from sr_geo.radiometry import Encoding
-from sr_geo.raster.tiles import BandPlan, Finished, TilePlanning, Way, finish, network_input, prepare
+from sr_geo.raster.tiles import BandPlan, Finished, TilePlanning, Way, finish, prepare
 from tests.onnx_models import card
 
 REFLECTANCE = Encoding(1e-4, -0.1, 0)
@@ -27,9 +27,11 @@ def planning(
 
 
 def network(planes: np.ndarray) -> np.ndarray:
-    """Stands for a network with a halo of one pixel: twice the bilinear upsampling less the nearest."""
+    """Stands for a network with a halo of one pixel: bilinear, and what that adds to the nearest, also of the next band."""
     padded = np.pad(planes, ((0, 0), (1, 1), (1, 1)), mode="edge")
-    return np.stack([2.0 * resample.bilinear(a, 4) - resample.nearest(b, 4) for a, b in zip(padded, planes, strict=True)])
+    soft = np.stack([resample.bilinear(plane, 4) for plane in padded])
+    added = soft - np.stack([resample.nearest(plane, 4) for plane in planes])
+    return soft + added + 0.5 * np.roll(added, 1, axis=0)
 
 
 def scene(bands: int, size: tuple[int, int], dtype: str = "uint16", seed: int = 0) -> np.ndarray:
@@ -38,13 +40,14 @@ def scene(bands: int, size: tuple[int, int], dtype: str = "uint16", seed: int = 
 
 
 def run(stored: np.ndarray, valid: np.ndarray, plan: TilePlanning, window: tuple[int, int, int, int]) -> Finished:
-    """A window (row, column, height, width) of a larger array, with its halo from it."""
+    """A window (row, column, height, width) of a larger array, with twice its halo from it or mirrored."""
     row, column, height, width = window
     halo = plan.halo
-    around = (slice(None), slice(row - halo, row + height + halo), slice(column - halo, column + width + halo))
+    wide = (slice(None), slice(row - halo, row + height + 3 * halo), slice(column - halo, column + width + 3 * halo))
     inner = (slice(None), slice(row, row + height), slice(column, column + width))
-    planes = prepare(stored[around], valid[around], plan)
-    return finish(planes, network(network_input(planes, plan)), stored[inner], valid[inner], plan)
+    values, known = (np.pad(array, ((0, 0), (halo, halo), (halo, halo)), mode="symmetric")[wide] for array in (stored, valid))
+    ready = prepare(values, known, plan).inner(halo)
+    return finish(ready, network(ready.channels), stored[inner], valid[inner], plan)
 
 
 MIXTURES: list[tuple[tuple[Way, ...], tuple[float, ...]]] = [
@@ -100,13 +103,15 @@ def test_block_means_are_kept_by_mean() -> None:
         np.testing.assert_allclose(consistency.block_mean(done.image[band], 4), inner, atol=1e-6)
 
 
-def test_holes_are_whole_blocks_and_reach_no_further() -> None:
-    plan = planning(others=("guided", "cubic", "nearest"))
+@pytest.mark.parametrize("others", [("guided", "cubic", "nearest"), ("nearest", "cubic", "guided")])
+def test_holes_are_whole_blocks_and_reach_no_further(others: tuple[Way, ...]) -> None:
+    plan = planning(others=others)
     halo = plan.halo
     stored = scene(7, (2 * halo + 8, 2 * halo + 8))
     valid = np.ones(stored.shape, bool)
     rng = np.random.default_rng(3)
     valid[:, halo : halo + 8, halo : halo + 8] = rng.random((7, 8, 8)) < 0.8
+    valid[5] = valid[4]
     stored[~valid] = 0
     done = run(stored, valid, plan, (halo, halo, 8, 8))
     inner = valid[:, halo:-halo, halo:-halo]
@@ -117,8 +122,46 @@ def test_holes_are_whole_blocks_and_reach_no_further() -> None:
     other = stored.copy()
     other[~valid] = 65535  # what a hole holds does not matter
     again = run(other, valid, plan, (halo, halo, 8, 8))
-    for position in range(6):
+    for position in (position for position, band in enumerate(plan.bands) if band.way != "nearest"):
         np.testing.assert_array_equal(again.image[position], done.image[position])
+
+
+@pytest.mark.parametrize("mode", ["psf", "mean", "off"])
+@pytest.mark.parametrize(("others", "sigmas"), MIXTURES)
+@pytest.mark.parametrize("holed", [[1], [0, 1], [1, 4], [0, 1, 2, 3]])
+def test_wide_holes_of_single_bands(others: tuple[Way, ...], sigmas: tuple[float, ...], mode: str, holed: list[int]) -> None:
+    plan = planning(others=others, sigmas=sigmas, mode=mode, dtype="float32", encoding=Encoding(nodata=-1))
+    halo = plan.halo
+    height, width = 6 * halo + 12, 4 * halo + 20
+    stored = (scene(4 + len(others), (height, width)) * 1e-4).astype(np.float32)
+    valid = np.ones(stored.shape, bool)
+    for band in holed:
+        if band < len(valid):
+            valid[band, halo + 3 : halo + 9 + 4 * halo, halo + 5 - band : -3] = False
+    stored[~valid] = -1
+    whole = run(stored, valid, plan, (halo, halo, height - 2 * halo, width - 2 * halo))
+    for row, column in ((halo, halo), (3 * halo, 2 * halo), (5 * halo, 3 * halo), (halo + 8, 3 * halo)):
+        part = run(stored, valid, plan, (row, column, 7, 9))
+        fine = (slice(4 * (row - halo), 4 * (row - halo + 7)), slice(4 * (column - halo), 4 * (column - halo + 9)))
+        np.testing.assert_allclose(part.image, whole.image[(slice(None), *fine)], atol=1e-5)
+        np.testing.assert_allclose(part.detail, whole.detail[fine], atol=1e-5)
+    nothing = ~valid[:, halo:-halo, halo:-halo].repeat(4, axis=1).repeat(4, axis=2)
+    np.testing.assert_array_equal(whole.image == -1, nothing)
+
+
+def test_beside_a_hole_of_one_band_the_others_are_still_what_was_measured() -> None:
+    plan = planning(others=("guided",), dtype="float32", encoding=Encoding(nodata=-1))
+    halo, sensor = plan.halo, Sensor(2.0)
+    size = 2 * halo + 30
+    fields = np.random.default_rng(5).random((5, size // 6 + 2, size // 6 + 2)).repeat(24, axis=1).repeat(24, axis=2).astype(np.float32)
+    stored = np.stack([consistency.seen(plane, sensor)[:size, :size] for plane in fields])
+    valid = np.ones(stored.shape, bool)
+    valid[1, halo + 8 : halo + 20, halo + 8 :] = False
+    done = run(stored, valid, plan, (halo, halo, 30, 30))
+    inside = slice(halo + sensor.reach, -halo - sensor.reach)
+    for position in (0, 2, 3, 4):
+        difference = np.abs(consistency.seen(done.image[position], sensor) - stored[position, inside, inside]).mean()
+        assert difference < 0.01 * np.ptp(stored[position])
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "int32", "float32", "float64"])

@@ -8,14 +8,28 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 from affine import Affine
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
+from rasterio.env import get_gdal_config
 
 from sr_geo.errors import OutputError
 from sr_geo.grid import TilePlan, Window, finer
 from sr_geo.radiometry import Encoding
-from sr_geo.raster.write import BandLabel, Look, check_room, check_target, pieces_of, write_image
+from sr_geo.raster.write import (
+    CACHE,
+    BandLabel,
+    Look,
+    _check_blocks,
+    block_cache,
+    check_room,
+    check_target,
+    clear_stale,
+    creation_profile,
+    pieces_of,
+    write_image,
+)
 
 ROTATED = Affine.translation(700000.0, 7200000.0) @ Affine.rotation(20.0) @ Affine.scale(30.0, -30.0)
 UTM = CRS.from_epsg(32613)
@@ -134,6 +148,24 @@ def test_a_cog_is_valid_and_has_overviews(tmp_path: Path) -> None:
         assert dataset.overviews(1) == [2]
 
 
+def test_what_a_cog_is_made_from_takes_no_room_where_there_is_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parcels far from each other: most of the extent is nodata."""
+    sizes: list[int] = []
+    copy = rasterio.shutil.copy
+
+    def spy(source: Path, *arguments: Any, **more: Any) -> None:  # noqa: ANN401
+        sizes.append(Path(source).stat().st_size)
+        copy(source, *arguments, **more)
+
+    monkeypatch.setattr("sr_geo.raster.write.gdal_copy", spy)
+    image = picture(128, 128)
+    write_image(tmp_path / "out.tif", look(cog=True), Window(0, 0, 1024, 1024), iter([next(pieces(image, 128))]), masked=False)
+    assert image.nbytes <= sizes[0] < 1.1 * image.nbytes
+    with rasterio.open(tmp_path / "out.tif") as dataset:
+        np.testing.assert_array_equal(dataset.read(window=rasterio.windows.Window(0, 0, 512, 512)), image)
+        assert not dataset.read(window=rasterio.windows.Window(512, 512, 512, 512)).any()
+
+
 def broken(image: np.ndarray, error: BaseException) -> Iterator[tuple[Window, np.ndarray, np.ndarray]]:
     yield next(pieces(image, 8))
     raise error
@@ -177,6 +209,41 @@ def test_a_full_disk_is_noticed_even_while_closing(small_disk: Path, side: int, 
             np.testing.assert_array_equal(dataset.read(), image)
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="a small file system cannot be mounted without root")
+@pytest.mark.parametrize("freed_at", [1, 5, 8])
+@pytest.mark.parametrize("bands", [2, 5])
+def test_room_that_comes_back_too_late_is_no_help(tmp_path: Path, freed_at: int, bands: int) -> None:
+    """A block is lost while the disk is full, and all that follows fits."""
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", tmp_path], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip("a small file system cannot be mounted without root")
+    try:
+        image = np.random.default_rng(0).integers(1, 65535, (bands, 1536, 1536)).astype("uint16")
+        (tmp_path / "other").write_bytes(bytes(64 * 2**20 - 300_000))
+
+        def freeing() -> Iterator[tuple[Window, np.ndarray, np.ndarray]]:
+            for number, piece in enumerate(pieces(image, 128)):
+                if number == freed_at:
+                    (tmp_path / "other").unlink()
+                yield piece
+
+        chosen = look(bands=(BandLabel(),) * bands)
+        with rasterio.Env(GDAL_CACHEMAX=2**20), pytest.raises(OutputError, match="cannot be written"):
+            write_image(tmp_path / "out.tif", chosen, Window(0, 0, 384, 384), freeing(), masked=False)
+        assert not (tmp_path / "out.tif").exists()
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+
+
+def test_a_file_with_a_block_beyond_its_end_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "out.tif"
+    write_image(path, look(), Window(0, 0, 150, 140), pieces(picture(150, 140), 128), masked=False)
+    _check_blocks(path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(OSError, match="not written whole"):
+        _check_blocks(path)
+
+
 def test_targets_are_checked_before_the_work(tmp_path: Path) -> None:
     path = tmp_path / "out.tif"
     check_target(path, overwrite=False)
@@ -193,7 +260,7 @@ def test_targets_are_checked_before_the_work(tmp_path: Path) -> None:
 
 def test_room_is_checked_before_the_work(tmp_path: Path) -> None:
     check_room(tmp_path, 1)
-    with pytest.raises(OutputError, match="GB are needed"):
+    with pytest.raises(OutputError, match=r"1000000000.0 GB are needed while the run goes on, [\d.]+ [GM]B are free"):
         check_room(tmp_path, 10**18)
 
 
@@ -210,3 +277,44 @@ def test_outside_the_parcels_is_nodata(dtype: str, nodata: float | None, hole: i
     assert (out[:, ~keep] == hole).all()
     assert not mask[:4, :4].any()
     np.testing.assert_array_equal(mask[4:], keep[4:])
+
+
+def test_files_beyond_four_gigabytes(tmp_path: Path) -> None:
+    """Nothing but the place of the blocks is written."""
+    path = tmp_path / "big.tif"
+    window = Window(0, 0, 9000, 9000)
+    profile = creation_profile(look(), window)
+    assert profile["height"] * profile["width"] * profile["count"] * 2 > 2**32
+    pixels = picture(16, 16)
+    with rasterio.open(path, "w", SPARSE_OK=True, **profile) as dataset:
+        dataset.write(pixels, window=rasterio.windows.Window(35936, 35936, 64, 64))
+    assert path.read_bytes()[:4] == b"II+\0"  # BigTIFF
+    with rasterio.open(path) as dataset:
+        np.testing.assert_array_equal(dataset.read(window=rasterio.windows.Window(35936, 35936, 64, 64)), pixels)
+    assert creation_profile(look(cog=True), window)["BIGTIFF"] == profile["BIGTIFF"]
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float64"])
+def test_the_cache_holds_a_tile_and_is_given_back(dtype: str) -> None:
+    before = get_gdal_config("GDAL_CACHEMAX")
+    for around in ({}, {"GDAL_CACHEMAX": 300 * 2**20}):
+        with rasterio.Env(**around):
+            outside = get_gdal_config("GDAL_CACHEMAX")
+            with block_cache(384, scale=4, bands=4, dtype=dtype):
+                assert CACHE <= get_gdal_config("GDAL_CACHEMAX") <= 2 * CACHE
+            with block_cache(1024, scale=4, bands=4, dtype=dtype), rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+                assert get_gdal_config("GDAL_CACHEMAX") >= 4 * 4096**2 * np.dtype(dtype).itemsize
+            with pytest.raises(KeyError), block_cache(16, scale=4, bands=1, dtype=dtype):
+                raise KeyError
+            assert get_gdal_config("GDAL_CACHEMAX") == outside
+    assert get_gdal_config("GDAL_CACHEMAX") == before
+
+
+def test_only_what_a_killed_run_left_is_cleared(tmp_path: Path) -> None:
+    stale = {".out.4711.tif", ".out.4711.plain.tif", ".out.1.tif", ".out.4711.tif.ovr.tmp", ".out.4711.tif.msk.ovr.tmp"}
+    kept = {"out.tif", ".out.tif", ".out.mine.tif", ".out.5.4711.tif", ".out.4711.tiff", ".outs.4711.tif", "out.4711.tif"}
+    for name in stale | kept:
+        (tmp_path / name).touch()
+    clear_stale(tmp_path / "out.tif")
+    assert {path.name for path in tmp_path.iterdir()} == kept
+    clear_stale(tmp_path / "missing" / "out.tif")

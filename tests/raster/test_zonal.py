@@ -16,8 +16,9 @@ from shapely.affinity import affine_transform
 
 from sr_geo.errors import OutputError
 from sr_geo.grid import TilePlan, Window, finer
+from sr_geo.raster.parcel_table import write_table
 from sr_geo.raster.parcels import ParcelCounts, Parcels, read_parcels
-from sr_geo.raster.zonal import ParcelStatistics, ZonalSums, hectares, write_table
+from sr_geo.raster.zonal import ParcelStatistics, ZonalSums, hectares
 
 DATA = Path(os.environ.get("SR_GEO_DATA", Path(__file__).parents[3] / "shared" / "data")) / "satellite"
 DANISH_PARCELS = DATA / "parcels" / "denmark_2016_fields_epsg32632.gpkg"
@@ -76,20 +77,15 @@ def collected(parcels: Parcels, tile: int, **options: object) -> ParcelStatistic
 def test_any_tiling_gives_the_sums_of_the_whole(tile: int, seed: int) -> None:
     labels = np.random.default_rng(seed).integers(0, 5, SHAPE).astype(np.int32)
     values, valid = scene(seed)
-    whole, tiled, halves = (ZonalSums(5, 3, red=1, nir=2) for _ in range(3))
+    whole, tiled = (ZonalSums(5, 3, red=1, nir=2) for _ in range(2))
     whole.add(labels, values, valid)
-    for number, window in enumerate(TilePlan(*SHAPE, tile)):
+    for window in TilePlan(*SHAPE, tile):
         part = (slice(None), *window.slices())
         tiled.add(labels[part[1:]], values[part], valid[part])
-        worker = ZonalSums(5, 3, red=1, nir=2)
-        worker.add(labels[part[1:]], values[part], valid[part])
-        halves.merge(worker)
-        assert number < len(TilePlan(*SHAPE, tile))
-    for sums in (tiled, halves):
-        np.testing.assert_array_equal(sums.pixels, whole.pixels)
-        np.testing.assert_array_equal(sums.valid, whole.valid)
-        np.testing.assert_allclose(sums.means(), whole.means(), rtol=1e-12)
-        np.testing.assert_allclose(sums.ndvi(), whole.ndvi(), rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal(tiled.pixels, whole.pixels)
+    np.testing.assert_array_equal(tiled.valid, whole.valid)
+    np.testing.assert_allclose(tiled.means(), whole.means(), rtol=1e-12)
+    np.testing.assert_allclose(tiled.ndvi(), whole.ndvi(), rtol=1e-9, atol=1e-12)
 
 
 def test_sums_are_the_plain_statistics_of_each_parcel() -> None:
@@ -119,8 +115,6 @@ def test_values_that_are_not_finite_never_count() -> None:
 def test_shapes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="2 bands"):
         ZonalSums(1, 2).add(np.zeros((4, 4), dtype=np.int32), np.zeros((3, 4, 4), dtype=np.float32), np.ones((4, 4), dtype=bool))
-    with pytest.raises(ValueError, match="other parcels"):
-        ZonalSums(1, 2).merge(ZonalSums(2, 2))
 
 
 # --- rows -------------------------------------------------------------------------------------------------------------

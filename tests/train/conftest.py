@@ -37,7 +37,7 @@ def imagery(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def recipe() -> Recipe:
     """Six steps of a 16-channel network of two blocks."""
-    source = {"name": "fields", "files": ["fields.tif"], "bands": ["blue", "green", "red"], "licence": "CC0"}
+    source = {"kind": "rasters", "name": "fields", "files": ["fields.tif"], "bands": ["blue", "green", "red"], "licence": "CC0"}
     return Recipe.model_validate(
         {
             "name": "tiny-x4",
@@ -47,6 +47,16 @@ def recipe() -> Recipe:
             "model": {"family": "compact", "bands": ["blue", "green", "red"], "width": 16, "blocks": 2},
             "sources": [{**source, "rows": [0, 112]}],
             "validation": [{**source, "rows": [112, 160]}],
-            "loop": {"iterations": 6, "batch": 2, "patch": 16, "warmup": 2, "validate_every": 3},
+            "degradation": {"kind": "sensor"},
+            "loop": {
+                "optimiser": "muon",
+                "learning_rate": 2e-3,
+                "workers": 0,
+                "iterations": 6,
+                "batch": 2,
+                "patch": 16,
+                "warmup": 2,
+                "validate_every": 3,
+            },
         }
     )

@@ -5,22 +5,26 @@ import pytest
 import torch
 
 from sr_geo.train.loop import start_from
-from sr_geo.train.nets import Compact
+from sr_geo.train.nets import Compact, Generator, build_generator
+from tests.train.identities import assert_halo_is_exact, assert_tile_equals_whole
 
 
-def random_net(bands: int = 3, *, width: int = 16, blocks: int = 2) -> Compact:
+def random_net(bands: int = 3, *, width: int = 16, blocks: int = 2, sees_blur: bool = True) -> Compact:
     """A network whose every weight matters: the fresh one adds nothing."""
     torch.manual_seed(1)
-    net = Compact(bands, width=width, blocks=blocks)
+    net = Compact(bands, width=width, blocks=blocks, sees_blur=sees_blur)
     with torch.no_grad():
         net.tail.weight.normal_(0, 0.1)
-        net.gate.out.weight.normal_(0, 0.1)
+        if net.gate is not None:
+            net.gate.out.weight.normal_(0, 0.1)
     return net.eval().double()
 
 
+@pytest.mark.parametrize("sees_blur", [True, False])
 @pytest.mark.parametrize("gain", [0.01, 1.0, 300.0])
-def test_commutes_with_gain_and_with_an_offset_per_band(gain: float) -> None:
-    net, size, edge = random_net(), 40, 4 * 6
+def test_commutes_with_gain_and_with_an_offset_per_band(gain: float, sees_blur: bool) -> None:
+    net, size, edge = random_net(sees_blur=sees_blur), 40, 4 * 6
+    assert net.commutes
     x, sigma = torch.randn(2, 3, size, size, dtype=torch.float64), torch.full((2, 3), 1.7, dtype=torch.float64)
     offset = torch.tensor([5.0, -2.0, 0.3], dtype=torch.float64)[None, :, None, None]
     with torch.no_grad():
@@ -29,28 +33,40 @@ def test_commutes_with_gain_and_with_an_offset_per_band(gain: float) -> None:
     torch.testing.assert_close(changed[inside], (gain * plain + offset)[inside], rtol=1e-9, atol=1e-9)
 
 
-def test_pixels_beyond_the_halo_have_no_influence() -> None:
-    net = random_net(2)
-    size = 2 * net.halo + 9
-    sigma = torch.full((1, 2), 2.0, dtype=torch.float64)
-    x = torch.randn(1, 2, size, size, dtype=torch.float64)
-    other = x.clone()
-    centre = size // 2
-    far = torch.ones(size, size, dtype=torch.bool)
-    far[centre - net.halo : centre + net.halo + 1, centre - net.halo : centre + net.halo + 1] = False
-    other[..., far] = 1e3 * torch.randn(1, 2, int(far.sum()), dtype=torch.float64)
+@pytest.mark.parametrize("sees_blur", [True, False])
+def test_a_tile_equals_the_whole(sees_blur: bool) -> None:
+    assert_tile_equals_whole(random_net(sees_blur=sees_blur))
+
+
+@pytest.mark.parametrize("blocks", [1, 3])
+def test_the_halo_is_neither_too_small_nor_too_large(blocks: int) -> None:
+    assert_halo_is_exact(random_net(2, blocks=blocks))
+
+
+def test_names_are_those_of_the_weights_that_were_shipped() -> None:
+    gate = ["gate.hidden.weight", "gate.hidden.bias", "gate.out.weight", "gate.out.bias"]
+    body = [f"body.{block}.conv{place}.weight" for block in range(2) for place in (1, 2)]
+    assert list(random_net().state_dict()) == ["head.weight", *gate, *body, "tail.weight"]
+    assert list(random_net(sees_blur=False).state_dict()) == ["head.weight", *body, "tail.weight"]
+
+
+def test_without_the_blur_it_is_the_network_whose_factors_are_one() -> None:
+    blind, seeing = random_net(sees_blur=False), random_net()
+    seeing.load_state_dict(blind.state_dict(), strict=False)
+    assert seeing.gate is not None
+    torch.nn.init.zeros_(seeing.gate.out.weight)
+    x = torch.randn(1, 3, 9, 9, dtype=torch.float64)
     with torch.no_grad():
-        here = [net(image, sigma)[..., 4 * centre : 4 * centre + 4, 4 * centre : 4 * centre + 4] for image in (x, other)]
-    assert torch.equal(*here)
+        assert torch.equal(blind(x), seeing(x, torch.ones(1, 3, dtype=torch.float64)))
 
 
-def test_the_halo_is_not_larger_than_it_must_be() -> None:
-    net = random_net(1)
-    size, sigma = 2 * net.halo + 1, torch.full((1, 1), 2.0, dtype=torch.float64)
-    x = torch.randn(1, 1, size, size, dtype=torch.float64, requires_grad=True)
-    net(x, sigma)[..., 4 * net.halo : 4 * net.halo + 4, 4 * net.halo : 4 * net.halo + 4].sum().backward()
-    assert x.grad is not None
-    assert x.grad[0, 0, 0].abs().max() > 0
+def test_the_blur_must_be_given_to_a_network_that_takes_it() -> None:
+    net = build_generator("compact", bands=1, scale=4, width=16, blocks=1)
+    assert isinstance(net, Generator)
+    assert net.takes_sigma
+    with pytest.raises(ValueError, match="sigma is missing"):
+        net(torch.randn(1, 1, 8, 8))
+    assert not build_generator("compact", bands=1, scale=4, width=16, blocks=1, sees_blur=False).takes_sigma
 
 
 def test_fresh_network_is_bilinear_upsampling() -> None:

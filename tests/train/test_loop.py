@@ -41,7 +41,8 @@ def test_loss_falls_and_bicubic_is_passed(recipe: Recipe, imagery: Path, tmp_pat
     train(longer(recipe, 150), data_root=imagery, run=tmp_path / "run")
     with (tmp_path / "run" / "metrics.csv").open() as stream:
         rows = list(csv.DictReader(stream))
-    assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
+    losses = [float(row["loss"]) for row in rows]
+    assert sum(losses[-5:]) < sum(losses[10:15])  # the first ones are of few samples yet
     assert float(rows[-1]["gain_db_sigma_2.0"]) > 0.0
 
 
@@ -49,7 +50,10 @@ def test_run_folder_says_what_went_in(recipe: Recipe, imagery: Path, tmp_path: P
     train(recipe, data_root=imagery, run=tmp_path / "run")
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
         "recipe.json",
+        "recipe.yaml",
         "data.json",
+        "samples",
+        "log",
         "metrics.csv",
         "state.safetensors",
         "weights.safetensors",

@@ -1,43 +1,124 @@
-"""Recipes are strict, and those that are shipped never touch a test split."""
+"""Recipes are strict, stand on each other without surprises, and those that are shipped never touch a test split."""
 
+import csv
+from hashlib import file_digest
 from pathlib import Path
 
 import pytest
 
 from sr_geo.errors import RecipeError
-from sr_geo.train.recipe import Recipe, Source, load_recipe
+from sr_geo.train.recipe import Recipe, dump_recipe, load_recipe
+from sr_geo.train.samples.sections import FieldSource, ImageSource, PlateSource, RasterSource, Source
+from sr_geo.train.samples.splits import find_files, list_files
 
 RECIPES = sorted((Path(__file__).parents[2] / "training" / "recipes").glob("*.yaml"))
+
+STAGE_THREE = [path for path in RECIPES if "-esrgan-" in path.stem.removesuffix("-x4") and "full" not in path.stem]
 
 # What may be trained or validated on, from the data's own README: rows below 572 of NAIP, rows below 2560 of the North Dakota mosaic,
 # all of scene 224077, columns below 1400 of scene 224078. Everything else is test material.
 ALLOWED = {"/naip/": (572, None), "agnet_": (2560, None), "LC08_L1TP_224077": (None, None), "LC08_L1TP_224078": (None, 1400)}
+# Tables that split by patient and by person, and the column that tells who it is.
+TABLES = {"medical/labels.csv": "patient_id", "faces/labels.csv": "identity"}
+# Folders whose every file is test material.
+CLOSED = ("benchmark", "plates", "satellite/sentinel2", "satellite/pairs", "medical/dicom")
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_shipped_recipes_are_valid_and_named_like_their_file(path: Path) -> None:
-    assert load_recipe(path).name == path.stem
+    recipe = load_recipe(path)
+    assert recipe.name == path.stem
+    assert recipe.init is None or path.with_name(f"{Path(recipe.init).name}.yaml") in RECIPES
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_no_shipped_recipe_reads_a_test_split(path: Path) -> None:
     recipe = load_recipe(path)
-    for source in (*recipe.sources, *recipe.validation):
+    for source in recipe.sources:
+        assert_open(source, split="train")
+    for source in recipe.validation:
+        assert_open(source, split="val")
+
+
+def assert_open(source: Source, *, split: str) -> None:
+    """That a source holds nothing but material for `split`, ``train`` or ``val``."""
+    if isinstance(source, FieldSource):
+        return  # rendered, from seeds that validation does not use
+    if isinstance(source, PlateSource):
+        assert source.held_out == (split == "val")
+    elif isinstance(source, ImageSource):
+        assert source.split == split
+        assert source.labels in TABLES
+        assert all(pattern.startswith(f"{Path(source.labels).parent}/") and "test" not in pattern for pattern in source.files)
+    else:
+        assert isinstance(source, RasterSource), "say here what of this kind is test material"
         for pattern in source.files:
             rows, columns = next(limit for part, limit in ALLOWED.items() if part in pattern)
             assert rows is None or (source.rows is not None and source.rows[1] <= rows)
             assert columns is None or (source.columns is not None and source.columns[1] <= columns)
 
 
+def test_this_check_refuses_test_material_of_every_kind() -> None:
+    common = {"name": "x", "licence": "x"}
+    raster = {**common, "files": ("satellite/hr/naip/*.tif",), "bands": ("red",)}
+    image = {**common, "files": ("faces/train/*",), "labels": "faces/labels.csv", "split": "train"}
+    assert_open(RasterSource(**raster, rows=(0, 520)), split="train")
+    assert_open(ImageSource(**image), split="train")
+    for source in (
+        RasterSource(**raster),
+        RasterSource(**raster, rows=(0, 600)),
+        ImageSource(**{**image, "split": "test"}),
+        ImageSource(**{**image, "split": None, "labels": None}),
+        ImageSource(**{**image, "files": ("plates/us_crops/*",)}),
+        PlateSource(name="x", held_out=True),
+    ):
+        with pytest.raises(AssertionError):
+            assert_open(source, split="train")
+    with pytest.raises(StopIteration):
+        assert_open(RasterSource(**{**raster, "files": ("satellite/sentinel2/*.tif",)}), split="train")
+
+
+def test_no_file_of_a_recipe_has_the_content_of_a_test_file(data_root: Path) -> None:
+    closed = [path for folder in CLOSED for path in (data_root / folder).rglob("*") if path.is_file()]
+    for table in TABLES:
+        with (data_root / table).open(newline="", encoding="utf-8") as stream:
+            closed += [data_root / Path(table).parent / row["file"] for row in csv.DictReader(stream) if row["split"] == "test"]
+    files: set[Path] = set()
+    for recipe in map(load_recipe, RECIPES):
+        for source in (*recipe.sources, *recipe.validation):
+            if isinstance(source, ImageSource):
+                files |= set(list_files(source, data_root))
+            elif isinstance(source, RasterSource):
+                files |= set(find_files(source.files, data_root, source=source.name))
+    assert len(files) > 700
+    assert not {_sha256(path) for path in closed} & {_sha256(path) for path in files}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return file_digest(stream, "sha256").hexdigest()
+
+
+@pytest.mark.parametrize(("table", "column"), TABLES.items())
+def test_no_patient_and_no_person_is_in_two_splits(table: str, column: str, data_root: Path) -> None:
+    people: dict[str, set[tuple[str, str]]] = {}
+    with (data_root / table).open(newline="", encoding="utf-8") as stream:
+        for row in csv.DictReader(stream):
+            people.setdefault(row["split"], set()).add((row["dataset"], row[column]))
+    assert set(people) == {"train", "val", "test"}
+    assert not people["train"] & people["val"]
+    assert not people["test"] & (people["train"] | people["val"])
+
+
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_training_and_validation_do_not_overlap(path: Path) -> None:
     recipe = load_recipe(path)
 
-    def span(source: Source) -> tuple[int, int]:
+    def span(source: RasterSource) -> tuple[int, int]:
         return source.rows or (0, 10**9)
 
-    for held_out in recipe.validation:
-        for source in recipe.sources:
+    for held_out in (source for source in recipe.validation if isinstance(source, RasterSource)):
+        for source in (source for source in recipe.sources if isinstance(source, RasterSource)):
             if any(Path(a).parent == Path(b).parent for a in held_out.files for b in source.files):
                 assert span(source)[1] <= span(held_out)[0] or span(held_out)[1] <= span(source)[0]
 
@@ -58,9 +139,58 @@ def test_overrides_reach_nested_keys(recipe: Recipe, tmp_path: Path) -> None:
             load_recipe(path, (bad,))
 
 
+def test_a_recipe_stands_on_others_and_later_ones_win(recipe: Recipe, tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "all.yaml").write_text(recipe.model_dump_json())
+    (tmp_path / "base" / "slow.yaml").write_text("{title: Slow, loop: {iterations: 50, batch: 3}}")
+    path = tmp_path / "r.yaml"
+    path.write_text("{extends: [base/all.yaml, base/slow.yaml], loop: {batch: 4}, model: {bands: [red]}}")
+    stood = load_recipe(path, ("loop.patch=20",))
+    assert (stood.name, stood.title, stood.model.bands) == (recipe.name, "Slow", ("red",))
+    assert stood.loop == recipe.loop.model_copy(update={"iterations": 50, "batch": 4, "patch": 20})
+    assert "extends" not in dump_recipe(stood)
+    whole = tmp_path / "whole.yaml"
+    whole.write_text(dump_recipe(stood))
+    assert load_recipe(whole) == stood
+
+
+def test_an_odd_extends_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("extends: b.yaml")
+    (tmp_path / "b.yaml").write_text("extends: [a.yaml]")
+    with pytest.raises(RecipeError, match=r"extends itself \(a.yaml → b.yaml → a.yaml\)"):
+        load_recipe(tmp_path / "a.yaml")
+    (tmp_path / "c.yaml").write_text("extends: nowhere.yaml")
+    with pytest.raises(RecipeError, match=r"nowhere.yaml: cannot be read"):
+        load_recipe(tmp_path / "c.yaml")
+    for wrong in ("3", "[3]", "{a: b}"):
+        (tmp_path / "d.yaml").write_text(f"extends: {wrong}")
+        with pytest.raises(RecipeError, match="extends is"):
+            load_recipe(tmp_path / "d.yaml")
+
+
+def test_both_ways_to_a_shared_base_are_no_cycle(recipe: Recipe, tmp_path: Path) -> None:
+    (tmp_path / "all.yaml").write_text(recipe.model_dump_json())
+    for name in ("left", "right"):
+        (tmp_path / f"{name}.yaml").write_text("extends: all.yaml")
+    (tmp_path / "both.yaml").write_text("extends: [left.yaml, right.yaml]")
+    assert load_recipe(tmp_path / "both.yaml") == recipe
+
+
+@pytest.mark.parametrize("path", STAGE_THREE, ids=lambda path: path.stem)
+def test_stage_three_differs_from_its_control_in_the_perceptual_networks_alone(path: Path) -> None:
+    recipe, control = load_recipe(path), load_recipe(path.with_name(f"{path.stem.partition('-')[0]}-esrgan-control-x4.yaml"))
+    same = {"name", "title", "losses"}
+    assert recipe.model_dump(exclude=same) == control.model_dump(exclude=same)
+    assert recipe.losses.model_dump(exclude={"perceptual"}) == control.losses.model_dump(exclude={"perceptual"})
+    assert sum(one.weight for one in recipe.losses.perceptual) == sum(one.weight for one in control.losses.perceptual)
+
+
 def test_a_missing_or_broken_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="cannot be read"):
         load_recipe(tmp_path / "none.yaml")
     (tmp_path / "broken.yaml").write_text("a: [")
     with pytest.raises(RecipeError, match="YAML"):
         load_recipe(tmp_path / "broken.yaml")
+    (tmp_path / "empty.yaml").write_text("")
+    with pytest.raises(RecipeError, match="no keys and values"):
+        load_recipe(tmp_path / "empty.yaml")

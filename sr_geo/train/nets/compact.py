@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sr_geo.train.nets.generator import Generator
+
 SIGMA_RANGE = (1.0, 3.2)
 """Standard deviations (output pixels) over which the network is trained; features see this scaled to −1…1."""
 
@@ -60,7 +62,7 @@ class Block(nn.Module):
         return x + y
 
 
-class Compact(nn.Module):
+class Compact(Generator):
     """Residual ×``scale`` network: bilinear upsampling plus a learnt, zero-mean-input residual.
 
     Args:
@@ -68,15 +70,22 @@ class Compact(nn.Module):
         width: feature channels, a multiple of 16.
         blocks: residual blocks of two convolutions each.
         scale: integer upscaling factor.
+        sees_blur: whether the sensor's blur is an input. Photos have none to state: there the factors are left out.
     """
 
-    def __init__(self, bands: int, *, width: int = 48, blocks: int = 8, scale: int = 4) -> None:
-        super().__init__()
+    commutes = True
+    band_inputs = ("head.weight", "gate.hidden.weight")
+    band_outputs = ("tail.weight",)
+
+    def __init__(self, bands: int, *, width: int = 48, blocks: int = 8, scale: int = 4, sees_blur: bool = True) -> None:
+        super().__init__(bands, scale=scale)
         if width % 16:
             raise ValueError(f"width={width}: expected a multiple of 16, e.g. {max(16, width // 16 * 16)}")
-        self.bands, self.scale, self.blocks = bands, scale, blocks
+        self.blocks = blocks
+        self.takes_sigma = sees_blur
         self.head = ZeroSumConv(bands, width, 3, padding=1, bias=False)
-        self.gate = SigmaGate(bands, width, gates=3)
+        # Sharp and soft sensors need other steps: a factor a channel after the first convolution, before each block and before the last.
+        self.gate = SigmaGate(bands, width, gates=blocks + 2) if sees_blur else None
         self.body = nn.Sequential(*(Block(width) for _ in range(blocks)))
         self.tail = nn.Conv2d(width, bands * scale**2, 3, padding=1, bias=False)
         for module in self.body.modules():
@@ -92,19 +101,21 @@ class Compact(nn.Module):
         """Input pixels around a window that can influence its output: one per 3×3 convolution in sequence."""
         return 2 * self.blocks + 2
 
-    def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """Upscale.
+    def forward(self, lr: Tensor, sigma: Tensor | None = None) -> Tensor:
+        """Upscale; see `Generator.forward`.
 
-        Args:
-            x: ``(N, bands, h, w)``, any unit.
-            sigma: ``(N, bands)``, standard deviation of the sensor's blur in output pixels.
-
-        Returns:
-            ``(N, bands, scale·h, scale·w)`` in the unit of ``x``.
+        Raises:
+            ValueError: `sigma` is missing though the network takes it.
         """
-        first, middle, last = self.gate(sigma)
-        head = self.head(x) * first
-        half = self.blocks // 2
-        y = self.body[half:](self.body[:half](head) * middle)
+        factors: tuple[Tensor | float, ...] = (1.0,) * (self.blocks + 2)
+        if self.gate is not None:
+            if sigma is None:
+                raise ValueError("sigma is missing: this network was built to take the sensor's blur of each band")
+            factors = self.gate(sigma)
+        first, *each, last = factors
+        head = self.head(lr) * first
+        y = head
+        for block, factor in zip(self.body, each, strict=True):
+            y = block(y * factor)
         residual = F.pixel_shuffle(self.tail((y + head) * last), self.scale)
-        return residual + F.interpolate(x, scale_factor=self.scale, mode="bilinear", align_corners=False)
+        return residual + F.interpolate(lr, scale_factor=self.scale, mode="bilinear", align_corners=False)

@@ -1,0 +1,101 @@
+"""`sr-geo models …`."""
+
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from sr_geo.cli.terminal import ERR, OUT, one_line, print_table
+from sr_geo.errors import ModelError
+
+
+@click.group(
+    epilog="\b\nExamples:\n  sr-geo models list\n  sr-geo models info satellite-rgbn-x4\n"
+    "  sr-geo models install runs/my-region-x4/my-region-x4.onnx"
+)
+def models() -> None:
+    """Shipped models and your own: data, quality, limits."""
+
+
+@models.command("list")
+def list_() -> None:
+    """Name, bands, size and purpose of every model."""
+    from sr_geo.models.catalog import entries, hidden_models, load_model, own_entries
+
+    table = Table(box=None, header_style="bold")
+    for title in ("model", "bands", "parameters", "file", "from", "what for"):
+        table.add_column(title, no_wrap=title == "model", overflow="fold")
+    for name, entry in {**entries(), **own_entries()}.items():
+        whose, size = "yours" if entry.own else "shipped", f"{entry.path.stat().st_size / 1e6:.1f} MB"
+        try:
+            card = load_model(name, device="cpu", threads=1).card
+        except ModelError as error:
+            if not entry.own:
+                raise
+            table.add_row(name, "", "", size, whose, f"cannot be used: {one_line(error)}")
+        else:
+            table.add_row(name, ", ".join(card.bands), f"{card.parameters / 1e6:.2f} M", size, whose, card.title)
+    print_table(table)
+    for path in hidden_models():
+        ERR.print(f"warning: {path}: has the name of a shipped model and is not used; rename it")
+
+
+@models.command(epilog="\b\nExamples:\n  sr-geo models info satellite-rgbn-x4\n  sr-geo models info my-region.onnx")
+@click.argument("model", metavar="NAME|FILE")
+def info(model: str) -> None:
+    """The card: data, licences, measured quality, limits."""
+    from sr_geo.models.catalog import load_model
+
+    upscaler = load_model(model, device="cpu", threads=1)
+    card = upscaler.card
+    OUT.print(f"{card.name}: {card.title}", style="bold")
+    blur = "takes none" if card.sigma is None else f"{card.sigma[0]} to {card.sigma[1]} output pixels"
+    for label, text in (
+        ("sha256", upscaler.sha256),
+        ("bands", ", ".join(card.bands)),
+        ("scale", f"×{card.scale}"),
+        ("network", f"{card.family}, {card.parameters} parameters, {card.precision}"),
+        ("halo", f"{card.halo} input pixels ({'exact' if card.exact_halo else 'blended'})"),
+        ("blur", blur),
+        ("licence", card.licence),
+        ("limits", card.limits),
+    ):
+        OUT.print(f"  {label:<10} {text}")
+    for data in card.training:
+        OUT.print(f"  trained on {data.share:.0%} {data.name} ({data.licence})")
+    for figure in card.quality:
+        OUT.print(f"  {figure.test_set}, {figure.condition}: {figure.metric} {figure.value:g}")
+
+
+@models.command("verify")
+@click.argument("name", required=False)
+def verify_(name: str | None) -> None:
+    """Check that the shipped files are whole: all, or NAME."""
+    from sr_geo.models.catalog import entries, verify
+
+    for model in [name] if name else list(entries()):
+        OUT.print(f"{model}: sha256 {verify(model).sha256[:16]}… is right")
+
+
+@models.command("install", epilog="\b\nExample:\n  sr-geo models install runs/my-region-x4/my-region-x4.onnx")
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE.onnx")
+@click.option("--overwrite", is_flag=True, help="Replace another model of that name.")
+def install_(file: Path, *, overwrite: bool) -> None:
+    """Put a model among your own, to be used by its name.
+
+    The folder is that of the environment variable SR_GEO_MODELS, or one that your system keeps for such data. Its sha256 is
+    recorded there and checked whenever the model is opened.
+    """
+    from sr_geo.models.catalog import install_model
+
+    entry = install_model(file, overwrite=overwrite)
+    OUT.print(f"{entry.path}: use it by --model {entry.name}")
+
+
+@models.command()
+@click.argument("model", metavar="NAME|FILE")
+def export_card(model: str) -> None:
+    """The card as JSON, on standard output."""
+    from sr_geo.models.catalog import load_model
+
+    click.echo(load_model(model, device="cpu", threads=1).card.model_dump_json(indent=2))

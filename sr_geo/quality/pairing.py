@@ -1,0 +1,175 @@
+"""Two rasters that are to be compared: the same bands, one grid, values in one unit."""
+
+import math
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+
+from sr_geo.errors import EvaluationError
+from sr_geo.grid import Window
+from sr_geo.radiometry import Encoding, Mask, fill_invalid
+from sr_geo.raster.scene import Scene
+from sr_geo.resample import cubic
+
+Real = NDArray[np.float64]
+
+_SAME = 0.01
+"""Pixels by which two grids may differ and still be one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Some bands of a scene, in an order."""
+
+    scene: Scene
+    bands: tuple[int, ...]
+    """Counted from 0."""
+
+    @property
+    def name(self) -> str:
+        """Path, for messages."""
+        return self.scene.path
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return self.scene.height
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return self.scene.width
+
+    @property
+    def roles(self) -> tuple[str | None, ...]:
+        """Of the bands; None where unknown."""
+        return tuple(self.scene.bands[band].role for band in self.bands)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the bands: role, else description, else number."""
+        described = ((band, self.scene.bands[band]) for band in self.bands)
+        return tuple(known.role or known.description or f"band {band + 1}" for band, known in described)
+
+    @property
+    def encodings(self) -> tuple[Encoding, ...]:
+        """Of the bands."""
+        return tuple(self.scene.bands[band].encoding for band in self.bands)
+
+    def read(self, window: Window) -> tuple[Real, Mask]:
+        """Stored values and validity of a window, both ``(C, h, w)``; outside the raster they are mirrored."""
+        values, valid = self.scene.read(window, self.bands)
+        return values.astype(np.float64), valid
+
+    def read_like(self, window: Window, encodings: tuple[Encoding, ...]) -> tuple[Real, Mask]:
+        """As `read`, in the stored values of another raster."""
+        values, valid = self.read(window)
+        for plane, own, wanted in zip(values, self.encodings, encodings, strict=True):
+            if (own.scale, own.offset) != (wanted.scale, wanted.offset):
+                plane[:] = (plane * own.scale + own.offset - wanted.offset) / wanted.scale
+        return values, valid
+
+
+@dataclass(frozen=True, slots=True)
+class Interpolated:
+    """What cubic convolution alone makes of a coarse raster: the yardstick of an enhancement."""
+
+    coarse: Selection
+    scale: int
+
+    def read_like(self, window: Window, encodings: tuple[Encoding, ...]) -> tuple[Real, Mask]:
+        """Window of the fine grid ``(C, h, w)`` in the stored values of another raster; valid where the coarse pixel is."""
+        scale = self.scale
+        row, column = window.row // scale, window.column // scale
+        cover = Window(row, column, -(-window.row_stop // scale) - row, -(-window.column_stop // scale) - column)
+        values, valid = self.coarse.read_like(cover.padded(2), encodings)
+        filled = (fill_invalid(plane, mask) for plane, mask in zip(values.astype(np.float32), valid, strict=True))
+        fine = np.stack([cubic(plane, scale) for plane in filled]).astype(np.float64)
+        known: Mask = valid[:, 2:-2, 2:-2].repeat(scale, axis=1).repeat(scale, axis=2)
+        inside = (slice(None), *window.relative_to(cover.scaled(scale)).slices())
+        return fine[inside], known[inside]
+
+
+def open_raster(path: str | Path, stack: ExitStack) -> Selection:
+    """The bands of a raster that hold pictures: no transparency, no classes."""
+    scene = stack.enter_context(Scene.open(path))
+    return Selection(scene, tuple(index for index, band in enumerate(scene.bands) if band.color != "alpha" and not band.marks))
+
+
+def check_same_grid(truth: Selection, other: Selection) -> None:
+    """Refuse rasters that do not lie on one grid.
+
+    Raises:
+        EvaluationError: with what to do.
+    """
+    names = f"{truth.name} and {other.name}"
+    one, two = _pixel_sizes(truth.scene.transform), _pixel_sizes(other.scene.transform)
+    if truth.scene.crs != other.scene.crs:
+        systems = f"{truth.scene.crs} and {other.scene.crs}"
+        raise EvaluationError(f"{names}: coordinate systems {systems}; expected one: reproject the reference")
+    if any(abs(a - b) * max(truth.height, truth.width) > _SAME * a for a, b in zip(one, two, strict=True)):
+        relation = "finer" if one[0] < two[0] else "coarser"
+        raise EvaluationError(
+            f"{names}: the reference is {relation} (pixels of {one[0]:g} and {two[0]:g}); "
+            "expected one grid: resample the reference to the enhanced raster's"
+        )
+    columns, rows = _offset(truth.scene.transform, other.scene.transform)
+    if max(abs(columns), abs(rows)) > _SAME:
+        raise EvaluationError(
+            f"{names}: the enhanced raster starts {rows:.2f} rows and {columns:.2f} columns off; expected one corner: cut both to it"
+        )
+    if (truth.height, truth.width) != (other.height, other.width):
+        sizes = f"{truth.height} × {truth.width} and {other.height} × {other.width} pixels"
+        raise EvaluationError(f"{names}: {sizes}; expected the same extent: cut both to it")
+
+
+def coarser_by(coarse: Selection, fine: Selection) -> int:
+    """Fine pixels per coarse pixel.
+
+    Raises:
+        EvaluationError: the rasters do not show the same ground in whole multiples of the pixel size.
+    """
+    scale = round(fine.width / coarse.width)
+    shift = _offset(fine.scene.transform, coarse.scene.transform)
+    fits = scale >= 2 and (fine.height, fine.width) == (scale * coarse.height, scale * coarse.width)
+    if not fits or max(abs(value) for value in shift) > _SAME * scale or coarse.scene.crs != fine.scene.crs:
+        raise EvaluationError(
+            f"{coarse.name}: {coarse.height} × {coarse.width} pixels are not the input of {fine.height} × {fine.width}; "
+            "expected the same ground in whole multiples of the pixel size: give the raster that was enhanced"
+        )
+    return scale
+
+
+def _pixel_sizes(transform: Affine) -> tuple[float, float]:
+    return math.hypot(transform.a, transform.d), math.hypot(transform.b, transform.e)
+
+
+def _offset(one: Affine, two: Affine) -> tuple[float, float]:
+    """Columns and rows of the corner of `two` on the grid of `one`."""
+    column, row = ~one @ (two.c, two.f)
+    return float(column), float(row)
+
+
+def paired(truth: Selection, other: Selection) -> tuple[Selection, Selection]:
+    """The bands that both have, in the order of the reference.
+
+    Raises:
+        EvaluationError: roles do not tell, and the numbers of bands differ.
+    """
+    one, two = truth.roles, other.roles
+    distinct = None not in one + two and len(set(one)) == len(one) and len(set(two)) == len(two)
+    common = [role for role in one if role in two] if distinct else []
+    if common:
+        return (
+            Selection(truth.scene, tuple(truth.bands[one.index(role)] for role in common)),
+            Selection(other.scene, tuple(other.bands[two.index(role)] for role in common)),
+        )
+    if len(one) != len(two):
+        raise EvaluationError(
+            f"{truth.name} has {len(one)} band(s), {other.name} {len(two)}; expected as many, or known roles: describe or select the bands"
+        )
+    return truth, other

@@ -1,0 +1,68 @@
+"""Put a trained model into the package: its weights as ONNX, its card with measured quality, its hash in the index.
+
+    python training/ship.py runs/satellite-rgbn-x4                                                 before it is measured
+    python training/benchmark_satellite.py --model satellite-rgbn-x4
+    python training/ship.py runs/satellite-rgbn-x4 training/results/satellite-rgbn-x4.csv          with what was measured
+
+The run's log (metrics.csv, recipe.json, data.json) is copied to training/results/runs/NAME.
+"""
+
+import argparse
+import csv
+import json
+import shutil
+from pathlib import Path
+
+from sr_geo.models.card import Quality
+from sr_geo.train.command import export_run
+from sr_geo.train.export import sha256_of
+
+ROOT = Path(__file__).resolve().parents[1]
+WEIGHTS = ROOT / "sr_geo" / "models" / "weights"
+SIGMAS = ("1.2", "1.6", "2.0", "2.8")
+TEST_SETS = {
+    "naip": "NAIP, North Dakota, rows 572–722 of ten dates",
+    "spain": "Sentinel-2, Segura valley in Spain (40 m → 10 m)",
+    "denmark": "Sentinel-2, Jutland in Denmark (40 m → 10 m)",
+    "agnet": "Landsat 8, North Dakota, rows from 2560",
+    "lc08": "Landsat 8 scene 224078, columns from 1400",
+}
+
+
+def measured(path: Path) -> list[Quality]:
+    """Gain over bicubic of the default path, for each test set and blur."""
+    with path.open(encoding="utf-8", newline="") as stream:
+        rows = [row for row in csv.DictReader(stream) if row["method"] == "network+psf" and row["sigma"] == row["sigma_given"]]
+    return [
+        Quality(
+            test_set=TEST_SETS[row["source"]],
+            condition=f"sigma {row['sigma']}",
+            metric="PSNR gain over bicubic, dB",
+            value=round(float(row["gain_db"]), 2),
+        )
+        for row in rows
+        if row["sigma"] in SIGMAS
+    ]
+
+
+def main() -> None:
+    """Ship the run named on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("results", type=Path, nargs="?", help="CSV of training/benchmark_satellite.py")
+    arguments = parser.parse_args()
+    name = json.loads((arguments.run / "recipe.json").read_text(encoding="utf-8"))["name"]
+    quality = measured(arguments.results) if arguments.results else []
+    difference = export_run(arguments.run, WEIGHTS / f"{name}.onnx", quality=quality)
+    index = json.loads((WEIGHTS / "index.json").read_text(encoding="utf-8"))
+    index[name] = sha256_of(WEIGHTS / f"{name}.onnx")
+    (WEIGHTS / "index.json").write_text(json.dumps(dict(sorted(index.items())), indent=2) + "\n", encoding="utf-8")
+    log = ROOT / "training" / "results" / "runs" / name
+    log.mkdir(parents=True, exist_ok=True)
+    for file in ("metrics.csv", "recipe.json", "data.json"):
+        shutil.copyfile(arguments.run / file, log / file)
+    print(f"{name}: differs from PyTorch by at most {difference:.1e}, {len(quality)} figures in the card")
+
+
+if __name__ == "__main__":
+    main()
