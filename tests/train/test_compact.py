@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from sr_geo.train.loop import start_from
 from sr_geo.train.nets import Compact, Generator, build_generator
 from tests.train.identities import assert_halo_is_exact, assert_tile_equals_whole
 
@@ -81,18 +80,6 @@ def test_the_blur_matters() -> None:
     with torch.no_grad():
         soft, sharp = (net(x, torch.full((1, 1), sigma, dtype=torch.float64)) for sigma in (3.0, 1.0))
     assert not torch.allclose(soft, sharp)
-
-
-def test_start_from_carries_bands_over_by_role() -> None:
-    four, three = random_net(4), Compact(3, width=16, blocks=2).double()
-    start_from(three, four.state_dict(), theirs=("blue", "green", "red", "nir"), ours=("red", "green", "blue"))
-    x = torch.randn(1, 4, 30, 30, dtype=torch.float64)
-    x[:, 3] = 7.0  # a flat band and the middle of the range of blurs: the fourth band then adds nothing
-    sigma = torch.full((1, 4), 2.1, dtype=torch.float64)
-    inside = (..., slice(24, -24), slice(24, -24))
-    with torch.no_grad():
-        expected = four(x, sigma)[:, [2, 1, 0]][inside]
-        torch.testing.assert_close(three(x[:, [2, 1, 0]], sigma[:, :3])[inside], expected)
 
 
 def test_width_must_fill_blocks_of_sixteen() -> None:
