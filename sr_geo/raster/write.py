@@ -29,7 +29,7 @@ from sr_geo.radiometry import Encoding, Mask, hole_value
 BLOCK = 512
 """Side of a block in the file; tiles of a multiple of BLOCK / scale input pixels fill whole blocks."""
 
-CACHE = 96 * 2**20
+CACHE = 48 * 2**20
 """Bytes (rasterio hands GDAL bytes, unlike the variable of the environment) of blocks in memory, of the input and of the output."""
 
 SIDECARS = (".aux.xml", ".ovr", ".msk")
