@@ -2,6 +2,8 @@
 
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import rasterio
@@ -11,13 +13,20 @@ from rasterio.io import DatasetReader
 from sr_geo.errors import InputError
 
 # `catch_warnings` changes state of the whole process: two threads must not be inside at once.
-_OPENING = threading.Lock()
+_SILENCE = threading.Lock()
+
+
+@contextmanager
+def placed_or_not() -> Iterator[None]:
+    """Without rasterio's warning of missing georeferencing, which it switches off itself in ways that threads must not do at once."""
+    with _SILENCE, warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
 
 
 def open_dataset(path: str) -> DatasetReader:
     """An open dataset, as rasterio gives it, without its warning of missing georeferencing: `NoCrsWarning` says that in our terms."""
-    with _OPENING, warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    with placed_or_not():
         return rasterio.open(path)
 
 

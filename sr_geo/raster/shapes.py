@@ -14,6 +14,7 @@ from pyproj import CRS, Transformer
 
 from sr_geo.grid import Window
 from sr_geo.radiometry import Mask
+from sr_geo.raster.dataset import placed_or_not
 
 Shapes = NDArray[np.object_]
 """One-dimensional array of shapely geometries."""
@@ -146,5 +147,6 @@ def burnt(shapes: Shapes, values: NDArray[np.int32], window: Window, transform: 
     pairs = [(shape, int(value)) for shape, value in zip(placed, values, strict=True) if not shape.is_empty]
     if not pairs or window.empty:
         return np.zeros(window.shape, dtype=np.int32)
-    values_of_pixels: NDArray[np.int32] = rasterize(pairs, out_shape=window.shape, fill=0, dtype="int32", all_touched=all_touched)
+    with placed_or_not():
+        values_of_pixels: NDArray[np.int32] = rasterize(pairs, out_shape=window.shape, fill=0, dtype="int32", all_touched=all_touched)
     return values_of_pixels
