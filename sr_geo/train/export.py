@@ -166,7 +166,11 @@ def feed_of(net: Generator, piece: Piece) -> Feed:
 
 def sha256_of(path: Path) -> str:
     """Hex digest of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while part := stream.read(2**20):
+            digest.update(part)
+    return digest.hexdigest()
 
 
 def _card_for(card: Card, precision: Precision, lost: float | None, *, in_unit: bool) -> Card:

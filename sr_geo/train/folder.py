@@ -6,7 +6,6 @@ import math
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
-from hashlib import file_digest
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from sr_geo.errors import TrainingError
+from sr_geo.train.export import sha256_of
 from sr_geo.train.recipe import Recipe, dump_recipe
 from sr_geo.train.samples.pool import Pool
 
@@ -39,7 +39,7 @@ def describe(run: Path, recipe: Recipe, pools: Sequence[Pool], *, networks: Sequ
         "torch": torch.__version__,
         "start": start,
         "perceptual": list(networks),
-        "files": {path.name: _sha256(path) for path in files},
+        "files": {path.name: sha256_of(path) for path in files},
         "skipped": {skipped.path.name: skipped.reason for pool in pools for skipped in pool.skipped},
     }
     (run / "data.json").write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -50,11 +50,6 @@ def _commit() -> str:
     here = Path(__file__).parent
     found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
     return found.stdout.strip() if found.returncode == 0 else ""
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return file_digest(stream, "sha256").hexdigest()
 
 
 class Log:

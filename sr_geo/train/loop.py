@@ -214,8 +214,8 @@ def train_step(fabric: Fabric, state: State, wrapped: Wrapped, batch: Batch, rec
     sr, hr = wrapped.net(lr, sigma)[fine], hr[fine]
     terms = state.objective(sr, hr, lr[coarse], sigma, average)
     adversarial = recipe.losses.adversarial
-    pictures = (to_picture_range(sr, hr, recipe.units), to_picture_range(hr, hr, recipe.units))
-    if adversarial is not None and (weight := adversarial.weight_at(state.step)):
+    pictures = None if adversarial is None else (to_picture_range(sr, hr, recipe.units), to_picture_range(hr, hr, recipe.units))
+    if adversarial is not None and pictures is not None and (weight := adversarial.weight_at(state.step)):
         terms["adversarial"] = weight * _fooling(wrapped, *pictures, adversarial)
     loss = total(terms)
     for optimiser in state.optimisers:
@@ -225,7 +225,7 @@ def train_step(fabric: Fabric, state: State, wrapped: Wrapped, batch: Batch, rec
     for optimiser in state.optimisers:
         optimiser.step()
     values = {name: float(value.detach()) for name, value in terms.items()} | {"all": float(loss.detach())}
-    if adversarial is not None and wrapped.discriminator is not None and state.discriminator_optimiser is not None:
+    if adversarial is not None and pictures is not None and wrapped.discriminator is not None and state.discriminator_optimiser is not None:
         judge, optimiser = wrapped.discriminator, state.discriminator_optimiser
         values["discriminator"] = _judge(fabric, judge, optimiser, pictures[0].detach(), pictures[1], section=adversarial)
     return values
