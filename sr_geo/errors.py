@@ -63,3 +63,11 @@ class OptionError(SrGeoError, ValueError):
 
 class BlurWarning(UserWarning):
     """A sensor that is sharper or softer than the model was trained for; the nearest blur that it knows is taken."""
+
+
+class ConsistencyWarning(UserWarning):
+    """A result that, seen through the sensor again, is further from the input than consistency promises."""
+
+
+class PictureWarning(UserWarning):
+    """Something about a picture that could not be kept or found; the run goes on without it."""

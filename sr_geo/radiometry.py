@@ -107,6 +107,45 @@ def to_stored(values: Float, valid: Mask, *, dtype: str, nodata: float | None) -
     return stored
 
 
+@dataclass(frozen=True, slots=True)
+class Standard:
+    """Level and spread of each band of a scene, in which some networks measure it: the same for all of its tiles."""
+
+    level: tuple[float, ...]
+    spread: tuple[float, ...]
+
+    def apply(self, values: Float) -> Float:
+        """``(C, h, w)`` less the level, in units of the spread."""
+        level, spread = self._planes()
+        standard: Float = (values - level) / spread
+        return standard
+
+    def undo(self, standard: Float) -> Float:
+        """The values themselves."""
+        level, spread = self._planes()
+        values: Float = standard * spread + level
+        return values
+
+    def _planes(self) -> tuple[Float, Float]:
+        level, spread = (np.array(figures, np.float32)[:, None, None] for figures in (self.level, self.spread))
+        return level, spread
+
+
+def measure_standard(values: NDArray[Any]) -> Standard:
+    """Level and spread of values ``(C, n)``: their median, and half of what the middle 68 % of them span.
+
+    For a normal distribution that is the mean and the standard deviation; clouds or water on a small part of a scene
+    hardly move it. Where most values are the same, their standard deviation is taken, and one where all are.
+    """
+    levels, spreads = [], []
+    for band in values:
+        low, middle, high = np.percentile(band, (15.87, 50.0, 84.13)) if band.size else (0.0, 0.0, 0.0)
+        spread = (high - low) / 2.0 or (float(np.std(band, dtype=np.float64)) if band.size else 0.0)
+        levels.append(float(middle))
+        spreads.append(float(spread) or 1.0)
+    return Standard(tuple(levels), tuple(spreads))
+
+
 def fill_invalid(values: Float, valid: Mask) -> Float:
     """Replace invalid pixels by the nearest valid one (chessboard distance), so that no network sees an edge there.
 

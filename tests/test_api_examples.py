@@ -16,9 +16,8 @@ MODULES = [name for _, name, _ in pkgutil.walk_packages(sr_geo.__path__, "sr_geo
 
 @pytest.fixture
 def in_a_checkout(tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder where sample_data/ and build/ are."""
+    """A folder where nothing but sample_data/ is."""
     shutil.copytree(repository / "sample_data", tmp_path / "sample_data")
-    (tmp_path / "build").mkdir()
     monkeypatch.chdir(tmp_path)
 
 

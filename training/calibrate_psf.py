@@ -52,7 +52,7 @@ def read(path: Path | str, band: int, rows: slice = slice(None), columns: slice 
 
 def train_parts() -> Iterator[Part]:
     """Imagery that the constants may be chosen on."""
-    for path in sorted((SATELLITE / "hr/naip").glob("*.tif")):
+    for path in sorted(path.relative_to(SATELLITE) for path in (SATELLITE / "hr/naip").glob("*.tif")):
         for number, name in enumerate(("red", "green", "blue", "nir"), start=1):
             yield Part("NAIP", f"{path.stem[-8:]} {name}", (read(path, number, slice(0, 520)),))
     for number, name in enumerate(("blue", "green", "red", "nir"), start=1):
@@ -64,7 +64,7 @@ def train_parts() -> Iterator[Part]:
 
 def test_parts() -> Iterator[Part]:
     """Imagery that only reports."""
-    dates = sorted((SATELLITE / "hr/naip").glob("*.tif"))
+    dates = sorted(path.relative_to(SATELLITE) for path in (SATELLITE / "hr/naip").glob("*.tif"))
     for number, name in enumerate(("red", "green", "blue", "nir"), start=1):
         yield Part("NAIP all dates", name, tuple(read(path, number, slice(572, 723)) for path in dates))
     for number, name in enumerate(("blue", "green", "red", "nir"), start=1):

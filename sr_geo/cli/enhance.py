@@ -71,11 +71,21 @@ class _Enhance(Sectioned):
 )
 @click.option("--detail-map", type=_FILE, metavar="FILE", help="Also write how much detail was added, per pixel.")
 @click.option("--report", type=_FILE, metavar="FILE", help="Also write an HTML page: before and after, spectra, parcels.")
+@click.option(
+    "--parcel-table", type=_FILE, metavar="FILE", help="Also write statistics of the parcels: .csv, or .gpkg with their outlines."
+)
 @click.option("--cog", is_flag=True, help="Write OUTPUT as a Cloud Optimized GeoTIFF, with overviews.")
+@click.option(
+    "--compress",
+    type=click.Choice(["deflate", "zstd", "lzw", "none"]),
+    default="deflate",
+    show_default=True,
+    help="Of the rasters: deflate is read everywhere, zstd is written faster and read by GDAL and QGIS.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where the network runs.")
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="Of the network; default: all processors.")
-@click.option("--tile", type=click.IntRange(16, 1024), metavar="N", help="Side of a tile, input pixels; the result does not depend on it.")
+@click.option("--tile", type=click.IntRange(16, 1024), metavar="N", help="Side of a tile, input pixels; changes at most the last digit.")
 @click.option("--resume", is_flag=True, help="Go on with a stopped run of the same input and options.")
 @progress_option
 def enhance(
@@ -91,6 +101,7 @@ def enhance(
     extra_bands: str,
     detail_map: Path | None,
     report: Path | None,
+    parcel_table: Path | None,
     progress: str,
     **options: Any,  # noqa: ANN401 - the fields of Options, checked there
 ) -> None:
@@ -99,16 +110,19 @@ def enhance(
     INPUT is anything that GDAL opens (GeoTIFF, COG, VRT, JP2, /vsizip/…), a Sentinel-2 .SAFE folder or zip, or a
     Landsat Collection 2 folder. OUTPUT is a GeoTIFF with the same extent, CRS, type, units and nodata.
     """
-    from sr_geo.quality.summary import check_report, with_report
     from sr_geo.raster.enhance import enhance_parcels, enhance_raster
     from sr_geo.raster.options import Options, ParcelOptions
 
-    if parcels is None and (layer or where or buffer_m or split_by or parcels_as == "box"):
-        raise click.UsageError("--layer, --where, --buffer-m, --split-by and --parcels-as need --parcels")
+    if parcels is None and (layer or where or buffer_m or split_by or parcels_as == "box" or parcel_table):
+        raise click.UsageError("--layer, --where, --buffer-m, --split-by, --parcels-as and --parcel-table need --parcels")
     if split_by is not None and parcels_as == "box":
         raise click.UsageError("--split-by masks every file to its parcel; leave --parcels-as box away")
     chosen = Options(extra_bands=tuple(role.strip() for role in extra_bands.split(",") if role.strip()), **options)
     choice = None if parcels is None else ParcelOptions(parcels, layer, where, buffer_m, split_by, parcels_as)
+    if parcel_table is not None:
+        from sr_geo.raster.parcel_table import check_table, write_table
+
+        check_table(parcel_table, (source, parcels, chosen.model, output, detail_map, report), overwrite=chosen.overwrite)
     with enhancing(progress) as show:
 
         def run(details: Path | None) -> "Result":
@@ -119,14 +133,23 @@ def enhance(
         if report is None:
             result = run(detail_map)
         else:
+            from sr_geo.quality.summary import check_report, with_report  # Jinja and Pillow; a preview does without
+
             check_report(report, (source, parcels, chosen.model, output, detail_map), overwrite=chosen.overwrite)
             result = with_report(run, report, detail_map=detail_map)
+        if parcel_table is not None:
+            write_table(result.rows, parcel_table, crs=result.crs, overwrite=chosen.overwrite)
+    _show_end(progress, result, {"detail_map": detail_map, "report": report, "parcel_table": parcel_table})
+
+
+def _show_end(progress: str, result: "Result", more: dict[str, Path | None]) -> None:
+    """The last words of a run; `more` are the further files that were asked for."""
     if progress == "json":
-        more = {"detail_map": detail_map and str(detail_map), "report": report and str(report)}
-        json_line({"stage": "done", "outputs": [str(path) for path in result.outputs], **more, "seconds": round(result.seconds, 2)})
+        files = {name: path and str(path) for name, path in more.items()}
+        json_line({"stage": "done", "outputs": [str(path) for path in result.outputs], **files, "seconds": round(result.seconds, 2)})
     elif progress == "auto":
         print_result(result)
-        for path in (detail_map, report):
+        for path in more.values():
             if path is not None:
                 OUT.print(f"{path}")
 
@@ -136,10 +159,11 @@ def print_result(result: "Result") -> None:
     count = len(result.outputs)
     OUT.print(f"{result.outputs[0]}" if count == 1 else f"{count} files in {result.outputs[0].parent}")
     OUT.print(f"  {result.model}, {result.tiles} tile(s), {result.seconds:.1f} s")
-    for name, band, check in zip(result.band_names, result.planning.bands, result.checks, strict=True):
+    for name, band, check, unit in zip(result.band_names, result.planning.bands, result.checks, result.units, strict=True):
         words: list[str] = [band.way]
         if band.way in ("network", "guided"):
             words.append(f"blur {band.sigma:.2f} output pixels ({band.sigma_from})")
         if check.drift is not None:
-            words.append(f"off the measurement by {check.drift:.2g} on average")
+            amount = f"{check.drift:.2g} {unit}" if unit else f"{check.drift / abs(band.encoding.scale):.2g} in stored values"
+            words.append(f"off the measurement by {amount} on average")
         OUT.print(f"  {name}: {', '.join(words)}")

@@ -56,6 +56,9 @@ class Card(_Part):
     """Which points of input and output pixels coincide: the outer corner of the raster."""
     commutes_with_gain_and_offset: bool
     """Whether ``net(a·x + b) = a·net(x) + b`` for one gain and an offset per band: units then do not matter."""
+    standardised: bool = False
+    """Of a network that does not commute: whether it takes each band less its level, in units of its spread, both measured over the
+    whole scene (`sr_geo.radiometry.Standard`); otherwise it takes 0…1."""
     leaning: Literal["fidelity", "perception"] = "fidelity"
     precision: Precision = "fp32"
     parameters: int = Field(gt=0)
@@ -76,4 +79,6 @@ class Card(_Part):
             raise ValueError(f"bands {self.bands}: each role may stand once")
         if self.sigma is not None and not 0.0 <= self.sigma[0] <= self.sigma[1]:
             raise ValueError(f"sigma {self.sigma}: expected a range from low to high")
+        if self.standardised and self.commutes_with_gain_and_offset:
+            raise ValueError("standardised: a network that commutes with gain and offset takes values as they are")
         return self

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from sr_geo.errors import ModelError
 from sr_geo.models.card import METADATA_KEY, Card
-from sr_geo.radiometry import Float
+from sr_geo.radiometry import Float, measure_standard
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -46,7 +46,7 @@ class Upscaler:
 
         Args:
             image: ``(C, h, w)`` with the bands of the card in its order, in any unit where the card says that the
-                network commutes with gain and offset, else in 0…1.
+                network commutes with gain and offset or is standardised, else in 0…1.
             sigma: blur of the sensor in output pixels, one figure or one per band; default: the middle of the range.
 
         Returns:
@@ -60,10 +60,12 @@ class Upscaler:
                 f"shape {image.shape}: expected ({len(self.card.bands)}, height, width) for bands {', '.join(self.card.bands)}"
             )
         halo, scale = self.card.halo, self.card.scale
+        standard = measure_standard(image.reshape(len(image), -1)) if self.card.standardised else None
         around = np.pad(image, ((0, 0), (halo, halo), (halo, halo)), mode="symmetric")
         edge = halo * scale
-        fine = self.run(around, sigma=sigma)
-        return fine[:, edge : fine.shape[1] - edge, edge : fine.shape[2] - edge]
+        fine = self.run(around if standard is None else standard.apply(around), sigma=sigma)
+        fine = fine[:, edge : fine.shape[1] - edge, edge : fine.shape[2] - edge]
+        return fine if standard is None else standard.undo(fine)
 
     def run(self, window: Float, *, sigma: float | Sequence[float] | None = None) -> Float:
         """The bare network on a window that brings its own halo: the outer ``halo·scale`` pixels of the result are unreliable."""

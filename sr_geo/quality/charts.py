@@ -15,7 +15,7 @@ LOSSLESS = 900_000
 """Bytes up to which a picture is embedded as PNG; a larger one becomes a JPEG of high quality."""
 
 
-def _embedded(picture: Picture) -> str:
+def embedded(picture: Picture) -> str:
     """The picture as a data URI."""
     data, kind = as_png(picture), "png"
     if len(data) > LOSSLESS:
@@ -62,9 +62,9 @@ class Shown:
             bar = (metres / view.metres / width, length(metres))
         rings = tuple(" ".join(f"{x:.1f},{y:.1f}" for x, y in ring) for ring in view.outlines)
         return Shown(
-            before=_embedded(view.before),
-            after=_embedded(view.after),
-            detail=None if view.detail is None else _embedded(coloured(view.detail, limit)),
+            before=embedded(view.before),
+            after=embedded(view.after),
+            detail=None if view.detail is None else embedded(coloured(view.detail, limit)),
             width=width,
             height=height,
             metres=view.metres,

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ from sr_geo.consistency import Sensor
 from sr_geo.errors import EvaluationError
 from sr_geo.grid import TilePlan, Window
 from sr_geo.quality.evaluation import TRUST_LINES, Consistency, Evaluation, Measures, Trust
-from sr_geo.quality.lpips import is_available, lpips
+from sr_geo.quality.looks import JUDGED, judges_for, look, scenes
 from sr_geo.quality.metrics import SSIM_RADIUS, Moments, PerBand, Structure, drift, moments, structure
+from sr_geo.quality.multiscale import HALO, STEP, MultiScale, multiscale, nothing
 from sr_geo.quality.opensr import OpenSr, opensr
 from sr_geo.quality.pairing import Interpolated, Real, Selection, check_same_grid, coarser_by, open_raster, paired
 from sr_geo.raster.roles import default_sigma
@@ -21,9 +23,6 @@ from sr_geo.raster.roles import default_sigma
 __all__ = ["Consistency", "Evaluation", "Measures", "Trust", "evaluate_rasters"]
 
 _TILE = 1024
-_JUDGED = 512
-"""Side in fine pixels of the scenes that the opensr-test protocol is applied to, as in its own data sets."""
-_MOST_JUDGED = 64
 _GLANCES = 64
 _GLANCE = 128
 """Windows, and pixels a side, that are read to learn the range of the values."""
@@ -38,6 +37,8 @@ def evaluate_rasters(
     border: int = 0,
     data_range: float | None = None,
     perceptual: bool | None = None,
+    with_dists: bool = False,
+    each_band: bool = False,
     tile: int = _TILE,
 ) -> Evaluation:
     """Compare an enhanced raster with the truth on the same grid, and with the raster that it was made from.
@@ -54,11 +55,14 @@ def evaluate_rasters(
             default: what the tags of the enhanced raster say, else what is usual for the sensor of `lr`.
         border: pixels left out on every side.
         data_range: peak of PSNR and SSIM; default: 255 for 8-bit references, else the 99.5th percentile.
-        perceptual: whether to add LPIPS; None: where red, green and blue are known and its weights are installed.
-        tile: pixels a side that are read at a time.
+        perceptual: whether to add LPIPS; None: where there is a picture to show (red, green and blue are known, or there is one band)
+            and its weights are installed.
+        with_dists: whether to add DISTS, which needs PyTorch and takes seconds a scene.
+        each_band: whether to add the LPIPS, and the DISTS where that is asked for, of each band as a gray picture.
+        tile: pixels a side that are read at a time, rounded up to whole multiples of 16.
 
     Raises:
-        MissingPartError: LPIPS is asked for and its weights are not installed.
+        MissingPartError: LPIPS or DISTS is asked for and what it needs is not installed.
         InputError: a raster cannot be read.
         EvaluationError: the rasters do not lie on one grid, or have different bands.
     """
@@ -70,8 +74,9 @@ def evaluate_rasters(
         scale = 4 if coarse is None else coarser_by(coarse, truth)
         if min(truth.height, truth.width) <= 2 * border or border < 0:
             raise EvaluationError(f"border of {border} pixels: nothing is left of {truth.height} × {truth.width}; give a smaller one")
+        judges = judges_for(truth, perceptual=perceptual, with_dists=with_dists, each_band=each_band)
         peak, rule = (data_range, "given") if data_range is not None else _range(truth)
-        sums, similarity = _compare(truth, other, border=border, data_range=peak, tile=tile)
+        compared = _compare(truth, other, border=border, data_range=peak, tile=tile)
         consistency, trust = None, None
         interpolation: tuple[Measures, ...] = ()
         if coarse is not None:
@@ -81,10 +86,12 @@ def evaluate_rasters(
             sigmas = _sigmas(psf, truth, other, coarse)
             consistency = _consistency(other, coarse, sigmas, scale=scale, like=truth, tile=tile)
             interpolation = _all_measures(
-                truth, *_compare(truth, Interpolated(coarse, scale), border=border, data_range=peak, tile=tile), peak
+                truth, _compare(truth, Interpolated(coarse, scale), border=border, data_range=peak, tile=tile), peak
             )
             trust = _judge(coarse, other, truth, scale=scale)
-        together, *bands = _all_measures(truth, sums, similarity, peak)
+        sums = compared.moments
+        together, *bands = _all_measures(truth, compared, peak)
+        looks = look(truth, other, peak, judges, each_band=each_band)
         inside = (truth.height - 2 * border) * (truth.width - 2 * border) * len(truth.bands)
         return Evaluation(
             reference=str(reference),
@@ -97,12 +104,16 @@ def evaluate_rasters(
             data_range=peak,
             data_range_rule=rule,
             together=together,
-            bands=tuple(bands),
+            bands=tuple(
+                band.model_copy(update={name: found[1 + index] for name, found in looks.items() if each_band})
+                for index, band in enumerate(bands)
+            ),
             interpolation=interpolation,
             sam=_known(sums.sam),
             ergas=_known(sums.ergas(scale)),
             ergas_scale=scale,
-            lpips=_lpips(truth, other, peak, perceptual),
+            lpips=looks["lpips"][0] if "lpips" in looks else None,
+            dists=looks["dists"][0] if "dists" in looks else None,
             consistency=consistency,
             trust=trust,
         )
@@ -123,20 +134,31 @@ def _range(truth: Selection) -> tuple[float, str]:
     return peak, "99.5th percentile of the reference"
 
 
-def _compare(truth: Selection, other: Selection | Interpolated, *, border: int, data_range: float, tile: int) -> tuple[Moments, Structure]:
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """Sums over a raster."""
+
+    moments: Moments
+    structure: Structure
+    multiscale: MultiScale
+
+
+def _compare(truth: Selection, other: Selection | Interpolated, *, border: int, data_range: float, tile: int) -> _Compared:
     region = Window(border, border, truth.height - 2 * border, truth.width - 2 * border)
     none = np.zeros(len(truth.bands))
     sums = Moments(none.astype(np.int64), none, none, none, none, 0.0, 0)
-    similarity = Structure(none, none.astype(np.int64))
-    for window in _tiles(region, tile):
-        around = window.padded(SSIM_RADIUS).intersection(region)
+    similarity, scales = Structure(none, none.astype(np.int64)), nothing(len(truth.bands))
+    for window in _tiles(region, -(-tile // STEP) * STEP):
+        around = window.padded(HALO).intersection(region)
         x, x_valid = truth.read(around)
         y, y_valid = other.read_like(around, truth.encodings)
         valid = x_valid & y_valid
-        similarity += structure(x, y, data_range=data_range, valid=valid)
+        near = (slice(None), *window.padded(SSIM_RADIUS).intersection(region).relative_to(around).slices())
+        similarity += structure(x[near], y[near], data_range=data_range, valid=valid[near])
+        scales += multiscale(x, y, data_range=data_range, valid=valid, core=window.relative_to(around))
         core = (slice(None), *window.relative_to(around).slices())
         sums += moments(x[core], y[core], valid=valid[core])
-    return sums, similarity
+    return _Compared(sums, similarity, scales)
 
 
 def _tiles(region: Window, tile: int) -> Iterator[Window]:
@@ -197,7 +219,7 @@ def _consistency(
 def _judge(coarse: Selection, enhanced: Selection, truth: Selection, *, scale: int) -> Trust | None:
     """The opensr-test figures of scenes spread evenly over the raster."""
     found: list[OpenSr] = []
-    for window in _scenes(coarse, side=max(_JUDGED // scale, 1), smallest=-(-64 // scale)):
+    for window in scenes(coarse, side=max(JUDGED // scale, 1), smallest=-(-64 // scale)):
         (low, low_valid), (sr, sr_valid), (hr, hr_valid) = (
             _reflectance(coarse, window),
             _reflectance(enhanced, window.scaled(scale)),
@@ -210,28 +232,6 @@ def _judge(coarse: Selection, enhanced: Selection, truth: Selection, *, scale: i
     names = [name for _, name, _ in TRUST_LINES]
     means = {name: _known(_mean([getattr(scene, name) for scene in found])) for name in names}
     return Trust(scenes=len(found), **means)
-
-
-def _lpips(truth: Selection, enhanced: Selection, data_range: float, perceptual: bool | None) -> float | None:
-    shown = [truth.roles.index(role) for role in ("red", "green", "blue") if role in truth.roles]
-    if perceptual is False or (perceptual is None and not (len(shown) == 3 and is_available())):
-        return None
-    if len(shown) < 3:
-        raise EvaluationError(f"{truth.name}: LPIPS needs red, green and blue, known are {', '.join(truth.names)}; describe the bands")
-    red_green_blue = [Selection(raster.scene, tuple(raster.bands[i] for i in shown)) for raster in (truth, enhanced)]
-    found: list[float] = []
-    for window in _scenes(truth, side=_JUDGED, smallest=64):
-        (x, x_valid), (y, y_valid) = (raster.read_like(window, red_green_blue[0].encodings) for raster in red_green_blue)
-        if x_valid.all() and y_valid.all():
-            a, b = (np.clip(picture / data_range, 0.0, 1.0).astype(np.float32) for picture in (x, y))
-            found.append(lpips(a, b))
-    return _mean(found) if found else None
-
-
-def _scenes(raster: Selection, *, side: int, smallest: int) -> list[Window]:
-    """At most `_MOST_JUDGED` windows spread evenly; those at the edge that are smaller than `smallest` are left out."""
-    scenes = [window for window in TilePlan(raster.height, raster.width, side) if min(window.shape) >= smallest]
-    return scenes[:: max(1, -(-len(scenes) // _MOST_JUDGED))]
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -247,20 +247,22 @@ def _reflectance(raster: Selection, window: Window) -> tuple[Real, bool]:
     return values, bool(valid.all())
 
 
-def _all_measures(truth: Selection, sums: Moments, similarity: Structure, data_range: float) -> tuple[Measures, ...]:
+def _all_measures(truth: Selection, compared: _Compared, data_range: float) -> tuple[Measures, ...]:
     """Of all bands together, then of each."""
-    each = (_measures(name, sums, similarity, data_range, index) for index, name in enumerate(truth.names))
-    return _measures("all", sums, similarity, data_range, None), *each
+    each = (_measures(name, compared, data_range, index) for index, name in enumerate(truth.names))
+    return _measures("all", compared, data_range, None), *each
 
 
-def _measures(name: str, sums: Moments, similarity: Structure, data_range: float, band: int | None) -> Measures:
+def _measures(name: str, compared: _Compared, data_range: float, band: int | None) -> Measures:
     def of(value: PerBand) -> float | None:
         return _known(value.together if band is None else value.bands[band])
 
+    sums = compared.moments
     return Measures(
         name=name,
         psnr=of(sums.psnr(data_range)),
-        ssim=of(similarity.ssim),
+        ssim=of(compared.structure.ssim),
+        ms_ssim=of(compared.multiscale.ms_ssim),
         rmse=of(sums.rmse),
         mae=of(sums.mae),
         bias=of(sums.bias),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sr_geo.raster.write import check_target
+from sr_geo.raster.target import check_target
 
 
 class _Part(BaseModel):
@@ -22,6 +22,12 @@ class Measures(_Part):
     mae: float | None
     bias: float | None
     """Enhanced − reference."""
+    ms_ssim: float | None = None
+    """None for rasters below 176 pixels a side too."""
+    lpips: float | None = None
+    """Of a band as a gray picture; None where it was not asked for."""
+    dists: float | None = None
+    """Likewise."""
 
 
 class Consistency(_Part):
@@ -76,7 +82,10 @@ class Evaluation(_Part):
     ergas_scale: int
     """Ratio of pixel sizes that ERGAS was computed with."""
     lpips: float | None = None
-    """Perceptual distance of red, green and blue, over the data range; mean over scenes of up to 512 × 512 pixels."""
+    """Perceptual distance of red, green and blue, or of a single band as gray, over the data range; mean over scenes of up to 512 × 512
+    pixels, of which those with gaps count with their whole quarters."""
+    dists: float | None = None
+    """Likewise; None where it was not asked for."""
     consistency: Consistency | None = None
     trust: Trust | None = None
 
@@ -87,10 +96,14 @@ class Evaluation(_Part):
         equal = all(column.rmse == 0.0 for column in columns)
         for label, attribute, form in _LINES:
             values = [getattr(column, attribute) for column in columns]
+            if attribute == "ms_ssim" and all(value is None for value in values):
+                continue  # rasters below its smallest size
             blank = "∞" if attribute == "psnr" and equal else "–"
             table.append((label, *(blank if value is None else format(value, form) for value in values)))
-        for label, attribute, form in _LINES[:2] if self.interpolation else ():
+        for label, attribute, form in _LINES[:3] if self.interpolation else ():
             values = [getattr(column, attribute) for column in self.interpolation]
+            if attribute == "ms_ssim" and all(value is None for value in values):
+                continue
             table.append((f"{label}: cubic only", *("–" if value is None else format(value, form) for value in values)))
         blanks = ("",) * len(self.bands)
         table.append(("peak of PSNR and SSIM", f"{self.data_range:.6g}", *blanks))
@@ -100,8 +113,12 @@ class Evaluation(_Part):
         ]
         if self.compared < 1.0:
             single.append(("valid in both, %", 100.0 * self.compared, ".1f"))
-        if self.lpips is not None:
-            single.append(("LPIPS ↓", self.lpips, ".4f"))
+        for label, whole, each_band in (
+            ("LPIPS ↓", self.lpips, [band.lpips for band in self.bands]),
+            ("DISTS ↓", self.dists, [band.dists for band in self.bands]),
+        ):
+            if any(value is not None for value in (whole, *each_band)):
+                table.append((label, _four(whole, "–"), *(_four(value, "") for value in each_band)))
         if self.consistency is not None:
             each = (self.consistency.mean_absolute, *self.consistency.per_band)
             table.append(("seen again, mean |Δ|", *("–" if value is None else format(value, ".4g") for value in each)))
@@ -111,9 +128,15 @@ class Evaluation(_Part):
         return table
 
 
+def _four(value: float | None, blank: str) -> str:
+    """Four decimals."""
+    return blank if value is None else format(value, ".4f")
+
+
 _LINES = (
     ("PSNR, dB", "psnr", ".2f"),
     ("SSIM", "ssim", ".4f"),
+    ("MS-SSIM", "ms_ssim", ".4f"),
     ("RMSE", "rmse", ".4g"),
     ("mean |Δ|", "mae", ".4g"),
     ("bias", "bias", "+.4g"),

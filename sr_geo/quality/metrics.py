@@ -126,7 +126,7 @@ def moments(reference: Array, enhanced: Array, *, valid: Mask | None = None, bor
     Raises:
         ValueError: the shapes differ, or the border leaves nothing.
     """
-    truth, other, usable = _prepare(reference, enhanced, valid, border)
+    truth, other, usable = prepare(reference, enhanced, valid, border)
     error = np.where(usable, other - truth, 0.0)
     truth_inside = np.where(usable, truth, 0.0)
     angles = _angles(truth[:, usable.all(axis=0)], other[:, usable.all(axis=0)])
@@ -150,14 +150,14 @@ def structure(reference: Array, enhanced: Array, *, data_range: float, valid: Ma
     """
     if not data_range > 0.0:
         raise ValueError(f"data range {data_range}: expected more than 0")
-    truth, other, usable = _prepare(reference, enhanced, valid, border)
+    truth, other, usable = prepare(reference, enhanced, valid, border)
     total, count = np.zeros(len(truth)), np.zeros(len(truth), np.int64)
     if min(truth.shape[1:]) > 2 * SSIM_RADIUS:
         for band, (x, y, inside) in enumerate(zip(truth, other, usable, strict=True)):
-            whole = _whole(inside, SSIM_RADIUS)
+            whole = whole_around(inside, SSIM_RADIUS)
             if whole.any():
-                similarity = _similarity(np.where(inside, x, 0.0), np.where(inside, y, 0.0), data_range)
-                total[band], count[band] = similarity[whole].sum(dtype=np.float64), whole.sum()
+                luminance, contrast = similarity_parts(np.where(inside, x, 0.0), np.where(inside, y, 0.0), data_range)
+                total[band], count[band] = (luminance * contrast)[whole].sum(dtype=np.float64), whole.sum()
     return Structure(total, count)
 
 
@@ -194,11 +194,16 @@ def drift(enhanced: Float, measured: Float, sensors: Sequence[Sensor], *, valid:
         spare = (reach - sensor.reach) * sensor.scale
         fine = enhanced[band, spare : enhanced.shape[1] - spare, spare : enhanced.shape[2] - spare]
         again[band] = seen(fine, sensor)
-    whole = np.stack([_whole(plane, reach) for plane in usable])
+    whole = np.stack([whole_around(plane, reach) for plane in usable])
     return moments(measured[:, inner[0], inner[1]], again, valid=whole)
 
 
-def _prepare(reference: Array, enhanced: Array, valid: Mask | None, border: int) -> tuple[Sums, Sums, Mask]:
+def prepare(reference: Array, enhanced: Array, valid: Mask | None, border: int) -> tuple[Sums, Sums, Mask]:
+    """Two pictures and where both hold a value, ``(C, H, W)`` each, without the border.
+
+    Raises:
+        ValueError: the shapes differ, or the border leaves nothing.
+    """
     if reference.ndim != 3 or reference.shape != enhanced.shape:
         raise ValueError(f"reference {reference.shape}, enhanced {enhanced.shape}: expected two (bands, rows, columns) of one shape")
     _, height, width = reference.shape
@@ -233,7 +238,7 @@ def _angles(x: Sums, y: Sums) -> Sums:
     return angle
 
 
-def _whole(inside: Mask, radius: int) -> Mask:
+def whole_around(inside: Mask, radius: int) -> Mask:
     """Where the neighbourhood of `radius` pixels is all true; the outer `radius` pixels are left away."""
     height, width = inside.shape
     shape = (height - 2 * radius, width - 2 * radius)
@@ -247,8 +252,11 @@ def _whole(inside: Mask, radius: int) -> Mask:
     return whole
 
 
-def _similarity(x: Sums, y: Sums, data_range: float) -> Float:
-    """Structural similarity of each pixel, ``(h, w)`` → ``(h − 2·SSIM_RADIUS, w − 2·SSIM_RADIUS)``."""
+def similarity_parts(x: Sums, y: Sums, data_range: float) -> tuple[Float, Float]:
+    """Structural similarity of each pixel in two factors, that of brightness and that of contrast and structure.
+
+    ``(h, w)`` → ``(h − 2·SSIM_RADIUS, w − 2·SSIM_RADIUS)`` twice.
+    """
     from scipy.ndimage import correlate1d
 
     taps = np.exp(-0.5 * (np.arange(-SSIM_RADIUS, SSIM_RADIUS + 1) / 1.5) ** 2)
@@ -263,6 +271,6 @@ def _similarity(x: Sums, y: Sums, data_range: float) -> Float:
     covariance = uv - mu * mv
     bright_x, bright_y = mu + np.float32(middle / data_range), mv + np.float32(middle / data_range)
     c1, c2 = np.float32(0.01**2), np.float32(0.03**2)
-    luminance = (2.0 * bright_x * bright_y + c1) / (bright_x * bright_x + bright_y * bright_y + c1)
-    similarity: Float = luminance * (2.0 * covariance + c2) / (variance + c2)
-    return similarity
+    luminance: Float = (2.0 * bright_x * bright_y + c1) / (bright_x * bright_x + bright_y * bright_y + c1)
+    contrast: Float = (2.0 * covariance + c2) / (variance + c2)
+    return luminance, contrast

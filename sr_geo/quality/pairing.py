@@ -112,11 +112,13 @@ def check_same_grid(truth: Selection, other: Selection) -> None:
         systems = f"{truth.scene.crs} and {other.scene.crs}"
         raise EvaluationError(f"{names}: coordinate systems {systems}; expected one: reproject the reference")
     if any(abs(a - b) * max(truth.height, truth.width) > _SAME * a for a, b in zip(one, two, strict=True)):
-        relation = "finer" if one[0] < two[0] else "coarser"
-        raise EvaluationError(
-            f"{names}: the reference is {relation} (pixels of {one[0]:g} and {two[0]:g}); "
-            "expected one grid: resample the reference to the enhanced raster's"
-        )
+        sizes = f"(pixels of {one[0]:g} and {two[0]:g})"
+        if one[0] > two[0]:
+            raise EvaluationError(
+                f"{names}: the reference is coarser {sizes}; expected finer imagery on the enhanced raster's grid: "
+                "the input of the enhancement is no reference, it goes to --lr"
+            )
+        raise EvaluationError(f"{names}: the reference is finer {sizes}; expected one grid: resample it to the enhanced raster's")
     columns, rows = _offset(truth.scene.transform, other.scene.transform)
     if max(abs(columns), abs(rows)) > _SAME:
         raise EvaluationError(

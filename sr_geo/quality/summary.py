@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import sr_geo
-from sr_geo.errors import InputError, NoCrsWarning, OutputError
+from sr_geo.errors import InputError, NoCrsWarning, OptionError, OutputError
 from sr_geo.models.catalog import load_model
 from sr_geo.quality.quicklook import write_quicklook
 from sr_geo.quality.report import BandFacts, ReportData, write_report
@@ -20,8 +20,8 @@ from sr_geo.raster.enhance import Result, enhance_parcels
 from sr_geo.raster.job import is_input
 from sr_geo.raster.options import Options, ParcelOptions, Progress
 from sr_geo.raster.scene import Scene
+from sr_geo.raster.target import check_target
 from sr_geo.raster.units import common_unit, described_unit
-from sr_geo.raster.write import check_target
 
 CREDITS = {"itaipu_landsat8": "Landsat-8 image courtesy of the U.S. Geological Survey"}
 """Credit lines of the sample data, by name."""
@@ -56,14 +56,15 @@ def check_report(path: Path, others: Iterable[str | Path | None], *, overwrite: 
         overwrite: the page may exist.
 
     Raises:
+        OptionError: a name that cannot be meant.
         OutputError: with what to do.
     """
     check_target(path, overwrite=overwrite)
     for other in others:
         if other is not None and (is_input(path, other) or str(Path(other).absolute()) == str(path.absolute())):
-            raise OutputError(f"{path}: is another file of this run; choose another name for the report")
+            raise OptionError(f"{path}: is another file of this run; choose another name for the report")
     if path.suffix.lower() not in (".html", ".htm"):  # nor could it be one of the files of the parcels, whose names are not known yet
-        raise OutputError(f"{path}: an HTML page is written, expected a name that ends in .html; choose another name for the report")
+        raise OptionError(f"{path}: an HTML page is written, expected a name that ends in .html; choose another name for the report")
 
 
 def write_run_report(result: Result, path: Path) -> None:
@@ -127,9 +128,11 @@ def report_of(result: Result) -> ReportData:
 
 def _view(result: Result) -> tuple[View, list[Band]]:
     """The window about the parcels, with their outlines (of many files, the first), and the bands of the input that were enhanced."""
+    # What the user or a file beside the input told of the bands, the result does not tell.
+    roles = {plan.role: number for number, plan in enumerate(result.planning.bands, 1) if plan.role is not None}
     with (
         Scene.open(result.source, roles=result.options.bands, extra=result.options.extra_bands) as before,
-        Scene.open(result.outputs[0]) as after,
+        Scene.open(result.outputs[0], roles=roles) as after,
     ):
         bands = [before.bands[plan.index] for plan in result.planning.bands]
         rows = result.rows if len(result.outputs) == 1 else result.rows[:1]

@@ -1,11 +1,15 @@
 """What is known of a raster before any pixel is read: its grid and its bands."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from affine import Affine
 from rasterio.crs import CRS
 
 from sr_geo.radiometry import Encoding
+
+Domains = Mapping[str, Mapping[str, str]]
+"""Metadata domain → tags, as GDAL keeps them; "" is the default domain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,8 @@ class Band:
     """Whether the file or product states the encoding; otherwise it is the usual one of the type."""
     marks: bool = False
     """Whether it holds classes, bits, a mask, a probability or the like: to be repeated, never mixed or enhanced."""
+    domains: Domains = field(default_factory=dict, hash=False)
+    """Tags of the band that stay true of a band made from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,3 +96,5 @@ class Contents:
     tags: dict[str, str]
     described_by: tuple[str, ...]
     """GDAL names of the metadata files that were read beside the pixels."""
+    domains: Domains = field(default_factory=dict, hash=False)
+    """Tags in named domains that stay true of a raster made from this one."""

@@ -9,12 +9,13 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
+from pyproj import CRS
 from threadpoolctl import threadpool_limits
 
-from sr_geo.errors import NoDataWarning, SrGeoError
+from sr_geo.errors import ConsistencyWarning, NoDataWarning, SrGeoError
 from sr_geo.grid import TilePlan, Window
 from sr_geo.raster.ahead import Ahead
-from sr_geo.raster.harvest import BandCheck, Harvest, band_names
+from sr_geo.raster.harvest import BandCheck, Harvest, band_names, drifting
 from sr_geo.raster.job import Job
 from sr_geo.raster.options import Options, ParcelOptions, Progress, Report
 from sr_geo.raster.parcels import Parcels, read_parcels
@@ -22,9 +23,11 @@ from sr_geo.raster.planning import choose_model, find_blurs, plan_bands
 from sr_geo.raster.scene import Scene
 from sr_geo.raster.spool import Layout, Spool
 from sr_geo.raster.stream import Stream
+from sr_geo.raster.target import check_room, clear_stale
 from sr_geo.raster.tiles import TilePlanning
+from sr_geo.raster.units import unit_of
 from sr_geo.raster.workers import Workers
-from sr_geo.raster.write import block_cache, check_room, clear_stale
+from sr_geo.raster.write import block_cache, check_compression
 from sr_geo.raster.zonal import ParcelRow
 
 TILES = (128, 256, 384)
@@ -46,8 +49,12 @@ class Result:
     seconds: float
     rows: tuple[ParcelRow, ...]
     """Statistics of the parcels; empty without parcels."""
+    crs: CRS | None
+    """Of the outlines in `rows`; None without parcels, too."""
     checks: tuple[BandCheck, ...]
     """For each band of the output."""
+    units: tuple[str, ...]
+    """Of the figures in `checks` and `rows`, for each band of the output; "" where the input states none."""
     detail_map: Path | None
 
     @property
@@ -77,7 +84,7 @@ def enhance_raster(
 
     Example:
         >>> from sr_geo import Options, enhance_raster
-        >>> result = enhance_raster("sample_data/rendered_farm.tif", "build/farm.tif", Options(overwrite=True))
+        >>> result = enhance_raster("sample_data/rendered_farm.tif", "farm.tif", Options(overwrite=True))
         >>> result.model
         'satellite-rgbn-x4'
 
@@ -113,7 +120,7 @@ def enhance_parcels(
     Example:
         >>> from sr_geo import Options, enhance_parcels
         >>> result = enhance_parcels(
-        ...     "sample_data/rendered_farm.tif", "sample_data/rendered_farm_parcels.geojson", "build/fields.tif", Options(overwrite=True)
+        ...     "sample_data/rendered_farm.tif", "sample_data/rendered_farm_parcels.geojson", "fields.tif", Options(overwrite=True)
         ... )
         >>> all(row.area_ha > 0 for row in result.rows)
         True
@@ -129,6 +136,7 @@ def _run(job: Job, progress: Report) -> Result:
     started = time.monotonic()
     options, choice = job.options, job.choice
     job.check_names()
+    check_compression(options.compress)
     with ExitStack() as stack:
         stack.enter_context(threadpool_limits(1, user_api="blas"))
         scene = stack.enter_context(Scene.open(job.source, roles=options.bands, extra=options.extra_bands))
@@ -166,6 +174,14 @@ def _run(job: Job, progress: Report) -> Result:
         survey = harvest.survey()
         if survey.nothing_valid:
             warnings.warn(f"{job.source}: no valid pixel where it was enhanced, so the result is all nodata", NoDataWarning, stacklevel=3)
+        drifted = drifting(planning, survey.checks) if options.consistency == "psf" else ()
+        if drifted:
+            warnings.warn(
+                f"{job.source}: {', '.join(drifted)}: the blur does not explain what is measured (sharper than it allows, as after "
+                "resampling or sharpening), so the result is tied to it less closely than promised; see --psf and the report",
+                ConsistencyWarning,
+                stacklevel=3,
+            )
         if job.split:
             outputs = harvest.write_split(job.output, options)
         elif ahead is not None:
@@ -187,7 +203,9 @@ def _run(job: Job, progress: Report) -> Result:
         tiles=len(wanted),
         seconds=time.monotonic() - started,
         rows=survey.rows,
+        crs=None if parcels is None else parcels.crs,
         checks=survey.checks,
+        units=tuple(unit_of(scene.bands[band.index]) for band in planning.bands),
         detail_map=job.detail_map,
     )
 

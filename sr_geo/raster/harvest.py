@@ -1,7 +1,7 @@
 """What is made of the finished tiles: statistics of parcels, checks, and files."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,13 @@ from sr_geo.models.session import Upscaler
 from sr_geo.radiometry import Float, Mask
 from sr_geo.raster.options import Options, Progress, Report
 from sr_geo.raster.parcels import Parcels
+from sr_geo.raster.plain import ROLE_TAG
 from sr_geo.raster.scene import Scene
 from sr_geo.raster.spool import Spool
+from sr_geo.raster.target import SIDECARS
 from sr_geo.raster.tiles import BandPlan, Finished, TilePlanning
 from sr_geo.raster.units import common_unit
-from sr_geo.raster.write import SIDECARS, BandLabel, Look, Piece, pieces_of, write_image
+from sr_geo.raster.write import BandLabel, Look, Piece, pieces_of, write_image
 from sr_geo.raster.zonal import ParcelRow, ParcelStatistics
 
 CHECKED = 16
@@ -38,6 +40,8 @@ class BandCheck:
     """Mean of the result's valid pixels."""
     drift: float | None
     """Mean |Δ| between the input and the result seen through the sensor again; None where the band has no blur."""
+    span: float | None = None
+    """Largest minus smallest of the input's valid pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ class Harvest:
             statistics = ParcelStatistics(self.parcels, band_names(self.planning), scale=self.planning.card.scale)
         anything, holes = False, self.has_nodata
         sums = np.zeros((len(self.planning.bands), 3, 2))  # before, after, drift; number and total
+        lows, highs = np.full(len(sums), np.inf), np.full(len(sums), -np.inf)
         for number, index in enumerate(self.wanted):
             if statistics is None and index not in chosen and anything and holes:
                 continue
@@ -94,9 +99,15 @@ class Harvest:
                     self.progress(Progress("measure", number + 1, len(self.wanted), None))
                 if index in chosen:
                     sums += self._check(stored, tile)
+                    for position, plane in enumerate(self._decode(stored)):
+                        inside = tile.valid[position]
+                        lows[position] = min(lows[position], plane.min(where=inside, initial=np.inf))
+                        highs[position] = max(highs[position], plane.max(where=inside, initial=-np.inf))
                 del stored
             del tile  # before the next one is read
-        checks = tuple(BandCheck(*(None if not number else total / number for number, total in band)) for band in sums.tolist())
+        means = ([None if not number else total / number for number, total in band] for band in sums.tolist())
+        spans = (None if span < 0.0 else span for span in (highs - lows).tolist())
+        checks = tuple(BandCheck(before, after, drift, span) for (before, after, drift), span in zip(means, spans, strict=True))
         return Survey(() if statistics is None else tuple(statistics.rows()), checks, not anything, holes)
 
     def _measure(self, statistics: ParcelStatistics, index: int, stored: NDArray[Any], tile: Finished) -> None:
@@ -170,6 +181,7 @@ class Harvest:
             self.scene.transform,
             self.planning.card.scale,
             self._tags(options),
+            options.compress,
             options.cog,
         )
         inside = self._inside() if masked_to_parcels else None
@@ -208,7 +220,12 @@ class Harvest:
         labels = []
         for plan in self.planning.bands:
             band = self.scene.bands[plan.index]
-            labels.append(BandLabel(band.description, band.unit, band.color, band.encoding if band.stated else None))
+            # The result is to tell its bands, however the input's became known: by its pixel size or its name, for instance.
+            told = {} if plan.role is None else {ROLE_TAG: plan.role}
+            domains = {**band.domains, "": {**band.domains.get("", {}), **told}}
+            labels.append(
+                BandLabel(band.description or plan.role or "", band.unit, band.color, band.encoding if band.stated else None, domains)
+            )
         nodata = self.planning.bands[0].encoding.nodata  # the same for all
         if nodata is None and holes and np.dtype(self.scene.dtype).kind == "f":
             nodata = float("nan")  # what `to_stored` writes there
@@ -220,7 +237,9 @@ class Harvest:
             self.scene.transform,
             self.planning.card.scale,
             self._tags(options),
+            options.compress,
             options.cog,
+            self.scene.domains,
         )
 
     def _tags(self, options: Options) -> dict[str, str]:
@@ -244,6 +263,18 @@ class Harvest:
         }
 
 
+def drifting(planning: TilePlanning, checks: Sequence[BandCheck]) -> tuple[str, ...]:
+    """Bands that are further from the measurement than consistency promises: 0.5 DN for 8 bits, else 0.2 % of the range of values."""
+    names = []
+    for name, band, check in zip(band_names(planning), planning.bands, checks, strict=True):
+        if check.drift is None or check.span is None:
+            continue
+        promised = 0.5 * abs(band.encoding.scale) if np.dtype(planning.dtype).itemsize == 1 else 0.002 * check.span
+        if check.drift > promised:
+            names.append(name)
+    return tuple(names)
+
+
 def _needs_mask(look: Look) -> bool:
     """Whether nothing else in the file could say where there are holes."""
     return look.nodata is None and all(band.color != "alpha" for band in look.bands)
@@ -251,19 +282,19 @@ def _needs_mask(look: Look) -> bool:
 
 def _compare(before: Float, after: Float, valid: Mask, band: BandPlan, scale: int) -> NDArray[np.float64]:
     """Number and total of: valid input, valid output, |Δ| of the output seen again; ``(3, 2)``."""
-    fine = valid.repeat(scale, axis=0).repeat(scale, axis=1)
-    out = np.zeros((3, 2))
-    out[0] = np.count_nonzero(valid), before[valid].sum(dtype=np.float64)
-    out[1] = np.count_nonzero(fine), after[fine].sum(dtype=np.float64)
+    fine = None if valid.all() else valid.repeat(scale, axis=0).repeat(scale, axis=1)
+    if fine is not None:
+        before, after = np.where(valid, before, np.float32(0.0)), np.where(fine, after, np.float32(0.0))
+    out, count = np.zeros((3, 2)), np.count_nonzero(valid)
+    out[0] = count, before.sum(dtype=np.float64)
+    out[1] = count * scale**2, after.sum(dtype=np.float64)
     sensor = Sensor(band.sigma, scale)
     reach = sensor.reach
     if band.way not in ("network", "guided") or min(before.shape) <= 2 * reach:
         return out
     inner = before[reach : before.shape[0] - reach, reach : before.shape[1] - reach]
-    sound: Mask | slice = slice(None)
-    if not valid.all():  # only places whose whole support is valid: what lies in a hole was never measured
-        sound = seen(fine.astype(np.float32), sensor) > 1.0 - 1e-4
-        after = np.where(fine, after, np.float32(0.0))
+    # Only places whose whole support is valid: what lies in a hole was never measured.
+    sound = slice(None) if fine is None else seen(fine.astype(np.float32), sensor) > 1.0 - 1e-4
     difference = np.abs(seen(after, sensor) - inner)[sound]
     out[2] = difference.size, difference.sum(dtype=np.float64)
     return out

@@ -8,7 +8,7 @@ from typing import Any
 from rasterio.errors import RasterioError
 
 import sr_geo
-from sr_geo.errors import OutputError
+from sr_geo.errors import OptionError, OutputError
 from sr_geo.grid import TilePlan
 from sr_geo.models.session import Upscaler
 from sr_geo.raster.dataset import open_dataset
@@ -16,8 +16,8 @@ from sr_geo.raster.options import Options, ParcelOptions
 from sr_geo.raster.product import METADATA
 from sr_geo.raster.scene import Scene
 from sr_geo.raster.spool import claimed_outputs, plain_name
+from sr_geo.raster.target import SIDECARS, check_target
 from sr_geo.raster.tiles import TilePlanning
-from sr_geo.raster.write import SIDECARS, check_target
 
 _BESIDE_THE_POINT = (".aux.xml", ".ovr")
 """Sidecars that tiles do not depend on: viewers add them. What they say of bands is in the identity by itself."""
@@ -52,6 +52,7 @@ class Job:
         """Refuse outputs that must not or cannot be written, as far as can be told before the input is opened.
 
         Raises:
+            OptionError: names that cannot be meant.
             OutputError: with what to do.
         """
         if not self.output.name:
@@ -61,11 +62,13 @@ class Job:
             if path is None:
                 continue
             if is_input(path, self.source, None if self.choice is None else self.choice.path, self.options.model):
-                raise OutputError(f"{path}: is an input itself; choose another name")
+                raise OptionError(f"{path}: is an input itself; choose another name")
             if not (self.split and path is self.output):
                 self._check_image(path, started)
         if self.detail_map is not None and _same_name(self.output, self.detail_map):
-            raise OutputError(f"{self.detail_map}: is the output itself; choose another name for the detail map")
+            raise OptionError(f"{self.detail_map}: is the output itself; choose another name for the detail map")
+        if self.split and self.output.suffix.lower() in (".tif", ".tiff") and not self.output.exists():
+            raise OptionError(f"{self.output}: with --split-by the output is a folder with a file for each parcel; leave the ending away")
         if self.split and self.output.exists() and not self.output.is_dir():
             raise OutputError(f"{self.output}: with --split-by the output is a folder, this is a file; choose another name")
         if self.split and not self.output.parent.is_dir():
@@ -79,6 +82,7 @@ class Job:
             parcel_names: names of the files of the parcels, where there is one for each.
 
         Raises:
+            OptionError: the detail map would be the file of a parcel.
             OutputError: with what to do.
         """
         started = claimed_outputs(self.spool_folder) if self.options.resume else frozenset()
@@ -93,7 +97,7 @@ class Job:
         if self.split:
             for path in self.images(parcel_names)[: len(parcel_names)]:
                 if self.detail_map is not None and _same_name(path, self.detail_map):
-                    raise OutputError(f"{path}: is the file of a parcel; choose another name for the detail map")
+                    raise OptionError(f"{path}: is the file of a parcel; choose another name for the detail map")
                 if self.output.is_dir():
                     self._check_image(path, started)
 
@@ -117,6 +121,7 @@ class Job:
             "tile": plan.tile,
             "consistency": planning.consistency,
             "inputs": planning.inputs,
+            "standard": None if planning.standard is None else [planning.standard.level, planning.standard.spread],
             "detail": planning.detail,
             "bands": bands,
         }
@@ -125,7 +130,7 @@ class Job:
         """A run that was stopped while it wrote may have left some of its outputs: those may be written again."""
         found = existing_file(path)
         if path.suffix.lower() not in (".tif", ".tiff") and (found is None or not found.is_dir()):
-            raise OutputError(f"{path}: GeoTIFF is written, expected a name that ends in .tif or .tiff; choose another name")
+            raise OptionError(f"{path}: GeoTIFF is written, expected a name that ends in .tif or .tiff; choose another name")
         check_target(path, overwrite=self.options.overwrite or plain_name(path) in started)
 
     def _product_folder(self) -> Path | None:

@@ -42,8 +42,12 @@ def read_table(path: str | Path, layer: str | None, where: str | None, grid: Ras
         if isinstance(error, ParcelError) or where is None:
             raise
         raise ParcelError(f"{title}: the filter {where!r} is no valid SQL condition for layer {name!r} ({_one_line(error)})") from error
-    if not hasattr(table, "geometry"):
-        raise ParcelError(f"{title}: layer {name!r} is a table without geometry; expected polygons")
+    if not isinstance(table, gpd.GeoDataFrame):  # a plain table may have a column called geometry
+        hint = ": GDAL reads outlines from a column called WKT" if title.lower().endswith(".csv") else ""
+        raise ParcelError(f"{title}: layer {name!r} is a table without geometry; expected polygons{hint}")
+    if where is not None and not len(table):
+        place = "in the layer" if box is None else "near the raster"
+        raise ParcelError(f"{title}: no feature {place} meets the filter {where!r}; check the condition, or leave it away to take all")
     if box is None or where is not None:
         return table, 0
     return table, int(about["features"]) - len(table)

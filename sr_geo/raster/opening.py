@@ -10,7 +10,16 @@ from sr_geo.errors import InputError
 from sr_geo.raster import landsat, sentinel2
 from sr_geo.raster.bands import Band, Contents, Grid, Layer
 from sr_geo.raster.dataset import open_checked
-from sr_geo.raster.plain import kept_tags, plain_encoding, read_bands, reads_mask, refuse_unusable, states_encoding
+from sr_geo.raster.plain import (
+    kept_band_domains,
+    kept_domains,
+    kept_tags,
+    plain_encoding,
+    read_bands,
+    reads_mask,
+    refuse_unusable,
+    states_encoding,
+)
 from sr_geo.raster.product import Product, locate
 from sr_geo.raster.roles import checked_role, numbered_roles
 from sr_geo.raster.stac import find_item
@@ -21,6 +30,7 @@ def read_contents(path: str, roles: Mapping[str, int], extra: Sequence[str]) -> 
 
     Raises:
         InputError: for anything that cannot be read or lacks what is asked for.
+        OptionError: for roles that do not exist, and bands that the raster does not have.
     """
     product = _find_product(path, extra)
     return _read_raster(path, roles, extra) if product is None else _read_product(path, product, roles)
@@ -66,6 +76,7 @@ def _read_raster(path: str, roles: Mapping[str, int], extra: Sequence[str]) -> C
                 metres=None,
                 stated=calibration is not None or states_encoding(dataset, i),
                 marks=marks[i],
+                domains=kept_band_domains(dataset, i + 1),
             )
             for i in range(dataset.count)
         )
@@ -82,6 +93,7 @@ def _read_raster(path: str, roles: Mapping[str, int], extra: Sequence[str]) -> C
             layers=layers,
             tags=kept_tags(dataset),
             described_by=tuple(file for file in (beside, calibration.source if calibration else "") if file),
+            domains=kept_domains(dataset),
         )
     for role in extra:
         wanted = checked_role(role)

@@ -1,7 +1,7 @@
 """Statistics of parcels as a table for spreadsheets (CSV) or maps (GeoPackage)."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,9 @@ import geopandas as gpd
 import pandas as pd
 from pyproj import CRS
 
-from sr_geo.errors import OutputError
+from sr_geo.errors import OptionError, OutputError
+from sr_geo.raster.job import is_input
+from sr_geo.raster.target import check_target
 from sr_geo.raster.zonal import ParcelRow
 
 
@@ -28,13 +30,8 @@ def write_table(rows: Sequence[ParcelRow], path: str | Path, *, crs: CRS | None,
         OutputError: another ending, a file in the way, or no folder to write to.
     """
     target = Path(path)
+    check_table(target, (), overwrite=overwrite)
     kind = target.suffix.lower()
-    if kind not in (".csv", ".gpkg"):
-        raise OutputError(f"{target.name}: parcel tables are written as .csv or .gpkg: give the file one of these endings")
-    if target.exists() and not overwrite:
-        raise OutputError(f"{target} exists: give another name, or --overwrite")
-    if not target.parent.is_dir():
-        raise OutputError(f"{target.parent}: no such folder for {target.name}: create it first")
     table = _table(rows)
     partial = target.with_name(f".{target.stem}.part{kind}")
     try:
@@ -45,12 +42,32 @@ def write_table(rows: Sequence[ParcelRow], path: str | Path, *, crs: CRS | None,
             frame = gpd.GeoDataFrame(table, geometry=[row.geometry for row in rows], crs=crs)
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="'crs' was not provided")  # the raster has none either
-                frame.to_file(partial, driver="GPKG", layer="parcels")
+                frame.to_file(partial, driver="GPKG", layer="parcels", VERSION="1.2")  # GDAL 3.6, as in QGIS 3.22, warns of newer ones
         partial.replace(target)
     except OSError as error:
         raise OutputError(f"{target} cannot be written ({error.strerror or error}): give another place") from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def check_table(path: Path, others: Iterable[str | Path | None], *, overwrite: bool) -> None:
+    """Refuse a table that cannot be written, or that would take the place of a file of the same run, before any work is done.
+
+    Args:
+        path: of the table.
+        others: inputs and outputs of the run.
+        overwrite: the table may exist.
+
+    Raises:
+        OptionError: a name that cannot be meant.
+        OutputError: with what to do.
+    """
+    if path.suffix.lower() not in (".csv", ".gpkg"):
+        raise OptionError(f"{path.name}: parcel tables are written as .csv or .gpkg: give the file one of these endings")
+    check_target(path, overwrite=overwrite)
+    for other in others:
+        if other is not None and (is_input(path, other) or str(Path(other).absolute()) == str(path.absolute())):
+            raise OptionError(f"{path}: is another file of this run; choose another name for the parcel table")
 
 
 def _table(rows: Sequence[ParcelRow]) -> pd.DataFrame:

@@ -7,9 +7,9 @@ import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
@@ -19,11 +19,12 @@ from pyproj.exceptions import ProjError
 from sr_geo.errors import ParcelError, ParcelWarning
 from sr_geo.grid import TilePlan, Window
 from sr_geo.radiometry import Mask
-from sr_geo.raster.features import file_names, joined, polygons
-from sr_geo.raster.layer import read_table
 from sr_geo.raster.shapes import RasterGrid, Shapes, buffered, burnt, in_pixels, moved_by, overlapping, reprojected
 
-__all__ = ["ParcelCounts", "Parcels", "file_names", "in_pixels", "read_parcels"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["ParcelCounts", "Parcels", "in_pixels", "read_parcels"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Parcels:
     """Values of `split_by`, otherwise of the column `id` or `fid` where these are unique, otherwise feature numbers."""
     names: tuple[str, ...]
     """The ids as file names: unique even where case does not count, without separators, in Unicode."""
-    attributes: pd.DataFrame
+    attributes: "pd.DataFrame"
     """The other columns of the layer, one row a parcel; empty where features joined by `split_by` differ."""
     crs: CRS | None
     transform: Affine
@@ -180,6 +181,10 @@ def read_parcels(
     Warns:
         ParcelWarning: features were left out or repaired.
     """
+    # With pandas and geopandas, a fifth of the start of a run without parcels.
+    from sr_geo.raster.features import file_names, joined, polygons
+    from sr_geo.raster.layer import read_table
+
     title = Path(path).name
     target = CRS.from_user_input(raster_crs).to_2d() if raster_crs else None  # rasterio's empty CRS is false
     grid = RasterGrid(target, raster_transform, raster_shape)

@@ -14,12 +14,31 @@ from rasterio.io import DatasetReader
 from sr_geo.errors import InputError
 from sr_geo.radiometry import Encoding, default_encoding
 from sr_geo.raster import stac
-from sr_geo.raster.bands import Grid
+from sr_geo.raster.bands import Domains, Grid
 from sr_geo.raster.marks import name_says_marks, says_marks
-from sr_geo.raster.roles import band_number, role_of_number, roles_of, sensor_of, sensor_of_tags, without_rivals
+from sr_geo.raster.roles import (
+    band_number,
+    canonical,
+    role_of_number,
+    roles_of,
+    sensor_of,
+    sensor_of_numbers,
+    sensor_of_tags,
+    without_rivals,
+)
 
 # Tags that describe the file's pixels or layout and are wrong for anything derived from it.
-_DROPPED_TAGS = re.compile(r"STATISTICS_.*|OVR_RESAMPLING_ALG|LAYOUT|COLOR_.*|SOURCE_COLOR_SPACE|HISTOGRAM.*", re.IGNORECASE)
+_DROPPED_TAGS = re.compile(r"STATISTICS_.*|SR_GEO_ROLE|OVR_RESAMPLING_ALG|LAYOUT|COLOR_.*|SOURCE_COLOR_SPACE|HISTOGRAM.*", re.IGNORECASE)
+
+ROLE_TAG = "SR_GEO_ROLE"
+"""Band tag of results: what the band was known to be."""
+
+# Domains that tell how the file is laid out or located, or that repeat its header: none of it holds for a raster of finer pixels.
+# A colour profile cannot be written as a tag.
+_DROPPED_DOMAINS = re.compile(
+    r"IMAGE_STRUCTURE|(DERIVED_)?SUBDATASETS|RPC|GEOLOCATION|COLOR_PROFILE|TILING_SCHEME|ENVI|(new_)?vrt_sources|rio_.*|(xml|json):.*",
+    re.IGNORECASE,
+)
 
 _COLOR_ROLES = {
     "red": "red",
@@ -99,7 +118,25 @@ def reads_mask(dataset: DatasetReader, index: int, *, alpha_is_data: bool) -> bo
 
 def kept_tags(dataset: DatasetReader) -> dict[str, str]:
     """Dataset tags that stay true of a raster made from this one."""
-    return {key: value for key, value in dataset.tags().items() if not _DROPPED_TAGS.fullmatch(key)}
+    return _kept(dataset.tags())
+
+
+def kept_domains(dataset: DatasetReader) -> Domains:
+    """Tags of the dataset in named domains that stay true of a raster made from this one."""
+    named = (name for name in dataset.tag_namespaces() if not _DROPPED_DOMAINS.fullmatch(name))
+    return {name: kept for name in named if (kept := _kept(dataset.tags(ns=name)))}
+
+
+def kept_band_domains(dataset: DatasetReader, number: int) -> Domains:
+    """Tags of band `number` (from 1) that stay true of a band made from it."""
+    named = (name for name in dataset.tag_namespaces(number) if not _DROPPED_DOMAINS.fullmatch(name))
+    domains = {"": _kept(dataset.tags(number)), **{name: _kept(dataset.tags(number, ns=name)) for name in named}}
+    return {name: kept for name, kept in domains.items() if kept}
+
+
+def _kept(tags: Mapping[str, str]) -> dict[str, str]:
+    # rasterio takes the two last names for its own arguments.
+    return {key: value for key, value in tags.items() if not _DROPPED_TAGS.fullmatch(key) and key not in ("bidx", "ns")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +153,8 @@ class Told:
 def read_bands(dataset: DatasetReader, path: str, item: Mapping[str, Any]) -> Told:
     """Sensor, roles and marks.
 
-    The sensor is named by the dataset's tags, the STAC Item or file names, in this order. Roles are taken from band
+    The sensor is named by the dataset's tags, the STAC Item or file names, in this order, or else known by band numbers that only
+    one sensor has. Roles are taken from band
     descriptions and tags first, then from STAC, from dataset tags that list bands, and from colour interpretation;
     for single bands also from the names of their files ("…_B04.tif"), a VRT's sources among them. Nothing is guessed
     from the order.
@@ -133,7 +171,8 @@ def read_bands(dataset: DatasetReader, path: str, item: Mapping[str, Any]) -> To
     metres = Grid(dataset.height, dataset.width, dataset.transform, dataset.crs).metres
     key, asset = stac.find_asset(item, own, count)
     texts = [[_band_text(dataset, i) for i in range(count)], stac.asset_bands(asset, count), _tag_names(dataset)]
-    said = [roles_of(source, sensor=sensor, metres=metres) for source in texts]
+    said: list[list[str | None]] = [roles_of(source, sensor=sensor, metres=metres) for source in texts]
+    said.insert(1, [canonical(dataset.tags(number).get(ROLE_TAG, "")) for number in dataset.indexes])
     if not any(role for roles in said for role in roles):
         said.append([_name_role(name, sensor) for name in names])
         said.append([_COLOR_ROLES.get(color.name) for color in dataset.colorinterp])
@@ -146,6 +185,7 @@ def read_bands(dataset: DatasetReader, path: str, item: Mapping[str, Any]) -> To
         for i in range(count)
     )
     roles = without_rivals([None if mark else role for role, mark in zip(merged, marks, strict=True)])
+    sensor = sensor or next((found for source in texts if (found := sensor_of_numbers(source, metres))), None)
     return Told(sensor, tuple(roles), marks)
 
 

@@ -13,6 +13,7 @@ from sr_geo.errors import BandError, BlurWarning, ModelError, OptionError
 from sr_geo.models.card import Card
 from sr_geo.models.catalog import for_bands, load_model
 from sr_geo.models.session import Device, Upscaler
+from sr_geo.radiometry import Standard, measure_standard
 from sr_geo.raster.options import OtherBands
 from sr_geo.raster.plain import storable
 from sr_geo.raster.roles import default_sigma
@@ -62,7 +63,7 @@ def _check_card(card: Card) -> None:
             f"model {card.name}: sees beyond its halo (exact_halo in its card is false), so tiles of a raster would not fit "
             "together; choose a model from `sr-geo models list`"
         )
-    if not card.commutes_with_gain_and_offset:
+    if not card.commutes_with_gain_and_offset and not card.standardised:
         raise ModelError(
             f"model {card.name}: takes values from 0 to 1 only (commutes_with_gain_and_offset in its card is false), which "
             "rasters do not have; choose a model from `sr-geo models list`"
@@ -127,7 +128,24 @@ def plan_bands(
         warnings.warn(message, BlurWarning, stacklevel=3)
     position = {plan.index: number for number, plan in enumerate(plans)}
     inputs = tuple(position[feeding[channel]] for channel in range(len(card.bands)))
-    return TilePlanning(card, tuple(plans), inputs, consistency, scene.dtype, detail)
+    standard = find_standard(scene, [plans[place] for place in inputs]) if card.standardised else None
+    return TilePlanning(card, tuple(plans), inputs, consistency, scene.dtype, detail, standard)
+
+
+def find_standard(scene: Scene, channels: Sequence[BandPlan]) -> Standard:
+    """Level and spread of the bands that feed a network's channels, in physical values.
+
+    From the pixels of up to nine windows, spread over the scene, that are valid in all of them: the same for every tile and
+    whatever part of the scene is enhanced.
+    """
+    from sr_geo.psf import sample_windows
+
+    samples = []
+    for window in sample_windows(scene.height, scene.width):
+        stored, valid = scene.read(window, [band.index for band in channels])
+        complete = valid.all(axis=0)
+        samples.append([band.encoding.decode(plane[complete]) for band, plane in zip(channels, stored, strict=True)])
+    return measure_standard(np.concatenate(samples, axis=1))
 
 
 def common_nodata(scene: Scene) -> float | None:

@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 
-from sr_geo.errors import InputError
+from sr_geo.errors import OptionError
 from sr_geo.raster.marks import says_marks, words_of
 
 SENTINEL2 = "sentinel-2"
@@ -102,7 +102,7 @@ BAND_ROLES: Mapping[str, Mapping[str, str]] = {
 _SIGMA_LIMITS = (1.0, 3.2)
 _UNKNOWN_SIGMA = 1.6
 
-# OLI: 1.35–1.51 measured on edges of two scenes (docs/psf.md), an MTF at Nyquist of 0.32; TIRS has pixels of 100 m, delivered at 30 m.
+# OLI: 1.32–1.51 measured on edges of three scenes (docs/psf.md), an MTF at Nyquist of 0.32; TIRS has pixels of 100 m, delivered at 30 m.
 _OLI_SIGMA = {
     **dict.fromkeys(("coastal", "blue", "green", "red", "nir", "swir1", "swir2", "cirrus"), 1.5),
     **dict.fromkeys(("thermal1", "thermal2"), 3.2),
@@ -163,31 +163,32 @@ def checked_role(name: str) -> str:
     """`name` as a role.
 
     Raises:
-        InputError: for an unknown name; the message suggests the nearest.
+        OptionError: for an unknown name; the message suggests the nearest.
     """
     role = canonical(name)
     if role is not None:
         return role
     near = difflib.get_close_matches(name.lower(), [*ROLES, *_ALIASES], n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(ROLES)}, or r, g, b, n"
-    raise InputError(f"unknown band role {name!r}: {hint}")
+    raise OptionError(f"unknown band role {name!r}: {hint}")
 
 
 def numbered_roles(given: Mapping[str, int], count: int) -> dict[int, str]:
     """0-based band → role, from the user's role → 1-based band.
 
     Raises:
-        InputError: for an unknown role, a band that the raster of `count` bands lacks, or one named twice.
+        OptionError: for an unknown role, a band that the raster of `count` bands lacks, or one named twice.
     """
     found: dict[int, str] = {}
     for name, number in given.items():
         role = checked_role(name)
         if not 1 <= number <= count:
-            raise InputError(f"bands: {name}={number}, but the raster has {count} band{'s' * (count != 1)}: give numbers from 1 to {count}")
+            held = f"the raster has {count} band{'s' * (count != 1)}"
+            raise OptionError(f"bands: {name}={number}, but {held}: give numbers from 1 to {count}")
         if number - 1 in found:
-            raise InputError(f"bands: band {number} is given as {found[number - 1]} and as {role}: name each band once")
+            raise OptionError(f"bands: band {number} is given as {found[number - 1]} and as {role}: name each band once")
         if role in found.values():
-            raise InputError(f"bands: {role} is given twice: name each role once")
+            raise OptionError(f"bands: {role} is given twice: name each role once")
         found[number - 1] = role
     return found
 
@@ -309,6 +310,26 @@ def roles_of(descriptions: Sequence[str], *, sensor: str | None = None, metres: 
         # STAC calls the one near infrared band of OLI "nir08".
         roles = ["nir" if role == "nir08" else role for role in roles]
     return without_rivals(_counted_red_edges(descriptions, roles))
+
+
+def sensor_of_numbers(descriptions: Sequence[str], metres: float | None) -> str | None:
+    """Sensor whose bands alone can have the numbers in the descriptions; None where several fit, or words say otherwise.
+
+    Of Landsat 8 and 9, which have the same bands and the same blur, the first is named.
+
+    Args:
+        descriptions: of the bands of one raster of unknown sensor.
+        metres: its pixel size, or None.
+    """
+    pictures = ["" if says_marks(text) else text for text in descriptions]
+    numbered = [(number, text) for number, text in zip(_telling_numbers(pictures, None), pictures, strict=True) if number is not None]
+    tables = fitting_tables([number for number, _ in numbered], metres) if numbered else []
+    if len(tables) != 1:
+        return None
+    said = ((tables[0][number.lstrip("0")], role_of_words(text)) for number, text in numbered)
+    if any(words is not None and role.rstrip("0123456789") != words.rstrip("0123456789") for role, words in said):
+        return None
+    return next(sensor for sensor, table in BAND_ROLES.items() if table is tables[0])
 
 
 def _telling_numbers(descriptions: Sequence[str], sensor: str | None) -> list[str | None]:

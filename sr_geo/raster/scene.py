@@ -21,7 +21,7 @@ from rasterio.vrt import WarpedVRT
 from sr_geo.errors import InputError, NoCrsWarning
 from sr_geo.grid import Window
 from sr_geo.radiometry import Mask
-from sr_geo.raster.bands import Band, Grid, Layer
+from sr_geo.raster.bands import Band, Domains, Grid, Layer
 from sr_geo.raster.dataset import first_line, open_dataset
 from sr_geo.raster.opening import read_contents
 from sr_geo.raster.roles import checked_role
@@ -51,6 +51,8 @@ class Scene:
     tags: dict[str, str]
     """Dataset tags that stay true of a raster made from this one."""
     _layers: tuple[Layer, ...]
+    domains: Domains = field(default_factory=dict)
+    """Tags in named domains that stay true of a raster made from this one."""
     _described_by: tuple[str, ...] = ()
     """GDAL names of the metadata files that were read beside the pixels."""
     _open: dict[tuple[str, bool], tuple[DatasetReader, DatasetReader]] = field(default_factory=dict)
@@ -70,6 +72,7 @@ class Scene:
 
         Raises:
             InputError: for anything that cannot be read or lacks what is asked for.
+            OptionError: for roles that do not exist, and bands that the raster does not have.
 
         Warns:
             NoCrsWarning: for a raster without a coordinate reference system.
@@ -88,6 +91,7 @@ class Scene:
             dtype=contents.dtype,
             bands=contents.bands,
             tags=contents.tags,
+            domains=contents.domains,
             _layers=contents.layers,
             _described_by=contents.described_by,
         )
@@ -132,7 +136,7 @@ class Scene:
         """0-based band of `role` (or of a short name such as "n"); None where no band is known to be it.
 
         Raises:
-            InputError: for a name that is no role.
+            OptionError: for a name that is no role.
         """
         wanted = checked_role(role)
         return next((i for i, band in enumerate(self.bands) if band.role == wanted), None)

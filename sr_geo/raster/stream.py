@@ -73,12 +73,19 @@ class Stream:
             if tile is None:
                 return
             # Beyond the edge of a swath are whole tiles of nothing: no pixel there depends on what the network says.
-            fine = _checked_run(self.upscaler, tile.ready.channels, sigma) if tile.valid[bands].any() else self._nothing(tile)
+            fine = self._enhanced(tile, sigma) if tile.valid[bands].any() else self._nothing(tile)
             self._put(self._computed, replace(tile, fine=fine))
             del tile, fine  # the next ones are made before these names would be taken again
             left = (time.monotonic() - started) / (count + 1) * (missing - count - 1)
             progress(Progress("enhance", total - missing + count + 1, total, left))
         self._put(self._computed, _END)
+
+    def _enhanced(self, tile: _Tile, sigma: list[float] | None) -> Float:
+        """The network's result in physical values, whatever it measures them in."""
+        standard = self.planning.standard
+        if standard is None:
+            return _checked_run(self.upscaler, tile.ready.channels, sigma)
+        return standard.undo(_checked_run(self.upscaler, standard.apply(tile.ready.channels), sigma))
 
     def _nothing(self, tile: _Tile) -> Float:
         """A result for a tile without data, in the shape of the network's."""

@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 from sr_geo import consistency, resample
 from sr_geo.consistency import Sensor
 from sr_geo.models.card import Card
-from sr_geo.radiometry import Encoding, Float, Mask, fill_invalid, to_stored
+from sr_geo.radiometry import Encoding, Float, Mask, Standard, fill_invalid, to_stored
 from sr_geo.raster import transfer
 
 Consistency = Literal["psf", "mean", "off"]
 Way = Literal["network", "guided", "cubic", "nearest"]
 _Plane = TypeVar("_Plane", Float, Mask)
+
+_ROWS = 64
+"""Input rows that are finished at a time: what is computed on the way stays in the processor's cache, and takes a quarter less time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,8 @@ class TilePlanning:
     dtype: str
     detail: bool = True
     """Whether the added detail is wanted; it takes half the time after the network and a third of the room on disk."""
+    standard: Standard | None = None
+    """What the network measures its bands in, of each of its channels; None: it takes physical values."""
 
     @property
     def margin(self) -> int:
@@ -84,6 +89,11 @@ class Prepared:
         """The same without the outer `margin` pixels, in memory of its own."""
         bare = None if self.bare is None else _cut(self.bare, margin).copy()
         return Prepared(_cut(self.planes, margin).copy(), _cut(self.channels, margin).copy(), bare)
+
+    def rows(self, first: int, stop: int) -> "Prepared":
+        """Only these rows, not copied."""
+        bare = None if self.bare is None else self.bare[first:stop]
+        return Prepared(self.planes[:, first:stop], self.channels[:, first:stop], bare)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +137,26 @@ def finish(ready: Prepared, fine: Float, stored: NDArray[Any], valid: Mask, plan
         valid: ``(C, h, w)`` of the tile itself.
         planning: of the run.
     """
-    planes = ready.planes
+    scale, around = planning.card.scale, 2 * planning.halo
+    height, width = stored.shape[1] * scale, stored.shape[2] * scale
+    image = np.empty((len(planning.bands), height, width), planning.dtype)
+    detail = np.zeros((height, width) if planning.detail else (0, 0), np.float32)
+    for first in range(0, stored.shape[1], _ROWS):
+        stop = min(first + _ROWS, stored.shape[1])
+        own, fine_own = slice(first, stop), slice(first * scale, stop * scale)
+        _finish_rows(
+            ready.rows(first, stop + around),
+            fine[:, first * scale : (stop + around) * scale],
+            stored[:, own],
+            Finished(image[:, fine_own], valid[:, own], detail[fine_own]),
+            planning,
+        )
+    return Finished(image, valid, detail)
+
+
+def _finish_rows(ready: Prepared, fine: Float, stored: NDArray[Any], out: Finished, planning: TilePlanning) -> None:
+    """The same for a part of the rows, into `out`: its image, and its detail, which is zero before."""
+    planes, valid = ready.planes, out.valid
     scale, margin, halo = planning.card.scale, planning.margin, planning.halo
     positions = _positions(planning, "network")
     network = {position: _network_band(fine, planning.bands[position], edge=(halo - margin) * scale) for position in positions}
@@ -136,15 +165,12 @@ def finish(ready: Prepared, fine: Float, stored: NDArray[Any], valid: Mask, plan
     if bare is not None:
         for position, rough in network.items():
             network[position] = np.where(bare, resample.bilinear(_cut(planes[position], halo - margin - 1), scale), rough)
-    height, width = stored.shape[1] * scale, stored.shape[2] * scale
-    image = np.empty((len(planning.bands), height, width), planning.dtype)
-    squares = np.zeros((height, width) if planning.detail else (0, 0), np.float32)
     good: Mask | None = None
     mask: Mask | None = None
     for position, band in enumerate(planning.bands):
         measured = _cut(planes[position], halo - margin)
         if band.way == "nearest":
-            image[position] = resample.nearest(stored[position], scale)
+            out.image[position] = resample.nearest(stored[position], scale)
             continue
         if band.way == "cubic":
             result = resample.cubic(_cut(measured, margin - 2), scale)
@@ -155,17 +181,17 @@ def finish(ready: Prepared, fine: Float, stored: NDArray[Any], valid: Mask, plan
             if band.way == "network" and planning.detail:
                 known = consistency.supported(_cut(measured, margin - consistency.RESTORE - 1), sensor)
                 np.subtract(result, known, out=known)
-                squares += np.square(known, out=known)
+                np.add(out.detail, np.square(known, out=known), out=out.detail)
         if good is None or mask is None or (mask != valid[position]).any():  # mostly the same for all bands
             mask = valid[position]
             good = _blocks(mask, scale)
-        image[position] = to_stored(band.encoding.encode(result), good, dtype=planning.dtype, nodata=band.encoding.nodata)
-    squares /= np.float32(max(1, len(network)))
-    detail = np.sqrt(squares, out=squares)
-    complete: Mask = np.logical_and.reduce(valid[positions])
-    if planning.detail and not complete.all():
-        detail[~_blocks(complete, scale)] = np.nan
-    return Finished(image, valid, detail)
+        out.image[position] = to_stored(band.encoding.encode(result), good, dtype=planning.dtype, nodata=band.encoding.nodata)
+    if planning.detail:
+        np.divide(out.detail, np.float32(max(1, len(network))), out=out.detail)
+        np.sqrt(out.detail, out=out.detail)
+        complete: Mask = np.logical_and.reduce(valid[positions])
+        if not complete.all():
+            out.detail[~_blocks(complete, scale)] = np.nan
 
 
 def _network_band(fine: Float, band: BandPlan, *, edge: int) -> Float:

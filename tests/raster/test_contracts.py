@@ -1,5 +1,6 @@
 """What every run promises (docs/architecture.md, "Guarantees"), on real satellite data with the shipped network."""
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from sr_geo.consistency import Sensor, seen
-from sr_geo.errors import BlurWarning
+from sr_geo.errors import BlurWarning, ConsistencyWarning
 from sr_geo.models.catalog import entries
 from sr_geo.radiometry import default_encoding
 from sr_geo.raster.enhance import Result, enhance_raster
 from sr_geo.raster.options import Options
+from sr_geo.raster.roles import checked_role
 from tests.onnx_models import card, write_model
 from tests.raster.products import write_raster
 
@@ -64,6 +66,8 @@ class Run:
     result: Result
     before: NDArray[Any]
     after: NDArray[Any]
+    told: str
+    """The warnings of the run."""
 
 
 def crop(scene: Path, real: Real, target: Path) -> Path:
@@ -93,9 +97,12 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         pytest.skip(f"no test imagery: {scene} is missing")
     folder = tmp_path_factory.mktemp("real")
     source, output = crop(scene, real, folder / "in.tif"), folder / "out.tif"
-    result = enhance_raster(source, output, options(real))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ConsistencyWarning)
+        result = enhance_raster(source, output, options(real))
+    told = " ".join(str(warning.message) for warning in caught)
     with rasterio.open(source) as before, rasterio.open(output) as after:
-        return Run(real, source, output, result, before.read(), after.read())
+        return Run(real, source, output, result, before.read(), after.read(), told)
 
 
 def network_bands(run: Run) -> list[int]:
@@ -112,8 +119,10 @@ def test_geometry(run: Run) -> None:
 
 def test_labels(run: Run) -> None:
     with rasterio.open(run.source) as before, rasterio.open(run.output) as after:
-        for trait in ("count", "dtypes", "nodata", "scales", "offsets", "units", "descriptions", "colorinterp"):
+        for trait in ("count", "dtypes", "nodata", "scales", "offsets", "units", "colorinterp"):
             assert getattr(after, trait) == getattr(before, trait), trait
+        roles = {number - 1: checked_role(name) for name, number in run.real.bands.items()}
+        assert after.descriptions == tuple(text or roles.get(index) for index, text in enumerate(before.descriptions))
 
 
 def test_radiometry(run: Run) -> None:
@@ -152,6 +161,25 @@ def test_consistency_to_the_outermost_pixels(run: Run) -> None:
         edge = sound.copy()
         edge[1:-1, 1:-1] = False
         assert difference[edge].mean() <= 1.5 * allowed
+
+
+def test_bands_that_cannot_be_consistent_are_named(run: Run) -> None:
+    """20 m bands repeated on a grid of 10 m are sharper than any blur allows."""
+    with rasterio.open(run.source) as source:
+        valid = source.read_masks() != 0
+    named = set(run.told.partition(": ")[2].partition(": ")[0].split(", "))
+    for position, band in enumerate(run.result.planning.bands):
+        before, after = run.before[position].astype(np.float32), run.after[position].astype(np.float32)
+        if band.way == "nearest" or not valid[position].all():
+            continue
+        sensor = Sensor(band.sigma)
+        inner = slice(sensor.reach, SIZE - sensor.reach)
+        drift = float(np.abs(seen(after, sensor) - before[inner, inner]).mean())
+        promised = 0.5 if run.before.dtype == np.uint8 else 0.002 * float(np.ptp(before))
+        if drift > 1.1 * promised:
+            assert band.role in named
+        if drift < 0.9 * promised:
+            assert band.role not in named
 
 
 def test_tiles_equal_the_whole(run: Run, tmp_path: Path) -> None:

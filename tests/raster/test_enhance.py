@@ -159,12 +159,13 @@ def test_type_labels_and_units_are_kept(tmp_path: Path, options: dict[str, Any],
     assert json.loads(tags["SR_GEO_PSF"])["red"].startswith("2.000 (given)")
 
 
-def test_a_plain_file_gets_no_labels(tmp_path: Path, options: dict[str, Any]) -> None:
+def test_a_plain_file_gets_no_labels_but_its_roles(tmp_path: Path, options: dict[str, Any]) -> None:
     source = write_raster(tmp_path / "in.tif", stored("uint16", height=9, width=9))
     enhance_raster(source, tmp_path / "out.tif", Options(**options, bands={"b": 1, "g": 2, "r": 3, "n": 4}))
     with rasterio.open(source) as before, rasterio.open(tmp_path / "out.tif") as after:
-        for trait in ("scales", "offsets", "nodata", "units", "descriptions", "colorinterp", "dtypes"):
+        for trait in ("scales", "offsets", "nodata", "units", "colorinterp", "dtypes"):
             assert getattr(after, trait) == getattr(before, trait), trait
+        assert after.descriptions == RGBN
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
@@ -593,6 +594,20 @@ def test_detail_lies_in_the_parcels(tmp_path: Path, field: Path, options: dict[s
 # Files
 
 
+@pytest.mark.parametrize("cog", [False, True])
+def test_compressed_as_asked(tmp_path: Path, options: dict[str, Any], cog: bool) -> None:
+    source = four(tmp_path / "in.tif", stored("uint16"), nodata=0)
+    pixels = []
+    for compress in ("deflate", "none"):
+        chosen = Options(**options, cog=cog, compress=compress, overwrite=True)  # type: ignore[arg-type]
+        enhance_raster(source, tmp_path / "out.tif", chosen, detail_map=tmp_path / "detail.tif")
+        pixels.append(read(tmp_path / "out.tif"))
+        for name in ("out.tif", "detail.tif"):
+            with rasterio.open(tmp_path / name) as dataset:
+                assert dataset.tags(ns="IMAGE_STRUCTURE").get("COMPRESSION", "none").lower() == compress
+    np.testing.assert_array_equal(*pixels)
+
+
 def test_cloud_optimized(tmp_path: Path, options: dict[str, Any]) -> None:
     source = four(tmp_path / "in.tif", stored("uint16", height=160, width=150), nodata=0)
     enhance_raster(source, tmp_path / "plain.tif", Options(**options))
@@ -628,11 +643,11 @@ def test_the_input_is_never_the_output(tmp_path: Path, options: dict[str, Any], 
     kept = {path: path.read_bytes() for path in (source, parcels, model)}
     run = Options(**{**options, "model": model}, overwrite=True)
     for output in ("in.tif", "link.tif", "hard.tif", "p.gpkg", "model.onnx"):
-        with pytest.raises(OutputError, match="input itself"):
+        with pytest.raises(OptionError, match="input itself"):
             enhance_parcels(source, parcels, tmp_path / output, run)
-        with pytest.raises(OutputError, match="input itself"):
+        with pytest.raises(OptionError, match="input itself"):
             enhance_parcels(source, parcels, tmp_path / "new.tif", run, detail_map=tmp_path / output)
-    with pytest.raises(OutputError, match="output itself"):
+    with pytest.raises(OptionError, match="output itself"):
         enhance_raster(source, tmp_path / "new.tif", run, detail_map=tmp_path / "." / "new.tif")
     assert all(path.read_bytes() == content for path, content in kept.items())
 
@@ -738,9 +753,9 @@ def test_no_part_of_the_input_is_the_output(
         part.rename(target)
         part.symlink_to(target)
     kept = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    with pytest.raises(OutputError, match=r"(part of the input, which would be lost|input itself); choose another name"):
+    with pytest.raises((OptionError, OutputError), match=r"(part of the input, which would be lost|input itself); choose another name"):
         enhance_raster(source, target, Options(**options, overwrite=True))
-    with pytest.raises(OutputError, match=r"(part of the input, which would be lost|input itself); choose another name"):
+    with pytest.raises((OptionError, OutputError), match=r"(part of the input, which would be lost|input itself); choose another name"):
         enhance_raster(source, tmp_path / "new.tif", Options(**options, overwrite=True), detail_map=target)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == kept
 
@@ -763,7 +778,7 @@ def test_a_product_keeps_what_is_not_read(tmp_path: Path, options: dict[str, Any
             enhance_raster(source, product / "fine.tif", Options(**options, overwrite=True))
     archive = zip_folder(make_safe(tmp_path / "safe"), tmp_path / "S2.zip")
     (tmp_path / "link.tif").symlink_to(archive)
-    with pytest.raises(OutputError, match="input itself"):
+    with pytest.raises(OptionError, match="input itself"):
         enhance_raster(archive, tmp_path / "link.tif", Options(**options, overwrite=True))
     with pytest.raises(OutputError, match="part of the input"):
         enhance_raster(f"/vsizip/{archive}", tmp_path / "link.tif", Options(**options, overwrite=True))
@@ -793,7 +808,7 @@ def test_a_detail_map_is_no_parcel(tmp_path: Path, field: Path, options: dict[st
     choice = ParcelOptions(parcels_file(tmp_path / "p.gpkg"), split_by="name")
     (tmp_path / "fields").mkdir()
     for name in ("a.tif", "A.tif", "../fields/б_2.tif"):
-        with pytest.raises(OutputError, match="is the file of a parcel; choose another name for the detail map"):
+        with pytest.raises(OptionError, match="is the file of a parcel; choose another name for the detail map"):
             enhance_parcels(field, choice, tmp_path / "fields", Options(**options), detail_map=tmp_path / "fields" / name)
     assert leftovers(tmp_path / "fields") == set()
     enhance_parcels(field, choice, tmp_path / "fields", Options(**options), detail_map=tmp_path / "fields" / "detail.tif")
@@ -898,6 +913,7 @@ def test_progress(tmp_path: Path, options: dict[str, Any], field: Path) -> None:
         {"other_bands": "keep"},
         {"consistency": "none"},
         {"device": "tpu"},
+        {"compress": "jpeg"},
     ],
 )
 def test_options_are_checked(wrong: dict[str, Any]) -> None:

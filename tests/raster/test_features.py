@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sr_geo.errors import ParcelWarning
-from sr_geo.raster.parcels import ParcelCounts, file_names, in_pixels
+from sr_geo.raster.features import file_names
+from sr_geo.raster.parcels import ParcelCounts, in_pixels
 from tests.raster.fields import NORTH_UP, UTM, WHOLE, on_ground, read, save
 
 # --- repairs, what is left out ---

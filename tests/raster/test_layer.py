@@ -62,7 +62,7 @@ def test_a_filter_selects_and_a_wrong_one_is_told(tmp_path: Path) -> None:
     assert read(path, where="crop = 'oats'").attributes["crop"].tolist() == ["oats"]
     with pytest.raises(ParcelError, match="the filter 'no such thing' is no valid SQL"):
         read(path, where="no such thing")
-    with pytest.raises(ParcelError, match="no features"):
+    with pytest.raises(ParcelError, match="no feature in the layer meets the filter \"crop = 'rye'\"; check the condition"):
         read(path, where="crop = 'rye'")
 
 
@@ -75,6 +75,9 @@ def test_missing_files_and_files_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "plain.csv").write_text("a,b\n1,2\n")
     with pytest.raises(ParcelError, match="without geometry"):
         read(tmp_path / "plain.csv")
+    (tmp_path / "words.csv").write_text("geometry,b\n1,2\n")
+    with pytest.raises(ParcelError, match=r"without geometry; .* column called WKT"):
+        read(tmp_path / "words.csv")
 
 
 def test_an_empty_layer_is_an_error(tmp_path: Path) -> None:

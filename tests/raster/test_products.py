@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sr_geo.errors import InputError
+from sr_geo.errors import InputError, OptionError
 from sr_geo.grid import Window
 from sr_geo.raster.planning import measure_blurs
 from sr_geo.raster.scene import Scene
@@ -175,7 +175,7 @@ def test_what_a_safe_does_not_have(safe: Path) -> None:
         Scene.open(safe, extra=["cirrus"])
     with pytest.raises(InputError, match="no thermal1 band"):
         Scene.open(safe, extra=["thermal1"])
-    with pytest.raises(InputError, match="did you mean"):
+    with pytest.raises(OptionError, match="did you mean"):
         Scene.open(safe, extra=["swri1"])
 
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from sr_geo.errors import InputError
+from sr_geo.errors import OptionError
 from sr_geo.raster.roles import (
     BAND_ROLES,
     DEFAULT_SIGMA,
@@ -15,6 +15,7 @@ from sr_geo.raster.roles import (
     numbered_roles,
     roles_of,
     sensor_of,
+    sensor_of_numbers,
     sensor_of_tags,
 )
 
@@ -119,6 +120,26 @@ def test_numbers_of_an_unknown_sensor(names: list[str], metres: float | None, ro
     assert roles_of(names, metres=metres) == roles
 
 
+@pytest.mark.parametrize(
+    ("names", "metres", "sensor"),
+    [
+        (S2_NAMES, None, "sentinel-2"),
+        (["B2", "B3", "B4", "B8", "SCL"], 10.0, "sentinel-2"),
+        (["B02", "B05"], 30.0, "landsat-8"),
+        # several fit, or all that is known is the pixel size
+        (["B02", "B03", "B04"], None, None),
+        (["B2", "B3", "B4"], 30.0, None),
+        (["blue", "green"], 10.0, None),
+        (["Band 1", "Band 2", "Band 3"], 10.0, None),
+        # words that contradict the only table
+        (["B2 green", "B3 red", "B4 nir"], 10.0, None),
+        (["B8 near infrared", "B5 red edge", "B4 red"], 10.0, "sentinel-2"),
+    ],
+)
+def test_numbers_that_only_one_sensor_has_tell_it(names: list[str], metres: float | None, sensor: str | None) -> None:
+    assert sensor_of_numbers(names, metres) == sensor
+
+
 def test_counting_names_mean_nothing_even_for_a_known_sensor() -> None:
     assert roles_of(["Band 1", "Band 2", "Band 3", "Band 4"], sensor="sentinel-2") == [None] * 4
     assert roles_of(["B1", "B2", "B3", "B4"], sensor="landsat-7") == ["blue", "green", "red", "nir"]
@@ -198,13 +219,13 @@ def test_the_users_roles() -> None:
     ],
 )
 def test_user_roles_that_cannot_be(given: dict[str, int], words: str) -> None:
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(OptionError, match=words):
         numbered_roles(given, 4)
 
 
 def test_checked_role_suggests() -> None:
     assert checked_role("SWIR16") == "swir1"
-    with pytest.raises(InputError, match="did you mean 'rededge1'"):
+    with pytest.raises(OptionError, match="did you mean 'rededge1'"):
         checked_role("redege1")
 
 

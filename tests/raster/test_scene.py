@@ -16,7 +16,7 @@ from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
 from rasterio.rpc import RPC
 
-from sr_geo.errors import InputError, NoCrsWarning
+from sr_geo.errors import InputError, NoCrsWarning, OptionError
 from sr_geo.grid import Window
 from sr_geo.radiometry import Encoding, default_encoding
 from sr_geo.raster.options import OtherBands
@@ -297,7 +297,7 @@ def test_the_users_roles_win(tmp_path: Path) -> None:
     assert roles(path, roles={"r": 4}) == [None, "green", "blue", "red"]
     with Scene.open(path, roles={"n": 4}) as scene:
         assert (scene.find("nir"), scene.find("n"), scene.find("swir1")) == (3, 3, None)
-        with pytest.raises(InputError, match="did you mean"):
+        with pytest.raises(OptionError, match="did you mean"):
             scene.find("gren")
 
 
@@ -307,6 +307,14 @@ def test_a_sensor_tag_gives_numbers_their_meaning(tmp_path: Path, spacecraft: st
     assert roles(path) == expected
     with Scene.open(path) as scene:
         assert scene.sensor == spacecraft.lower().replace("_", "-")
+
+
+def test_band_names_that_one_sensor_has_tell_it(tmp_path: Path) -> None:
+    """Their default blur differs."""
+    for names, sensor in ((["B1", "B8", "B8A", "B12"], "sentinel-2"), (["B02", "B03", "B04"], None)):
+        path = write_raster(tmp_path / "a.tif", random_bands(len(names), 3, 3), descriptions=names, transform=CORNER @ Affine.scale(7))
+        with Scene.open(path) as scene:
+            assert scene.sensor == sensor
 
 
 def test_band_files_of_products_by_their_name(tmp_path: Path) -> None:
@@ -562,9 +570,9 @@ def test_gcps_and_rpcs_alone(tmp_path: Path) -> None:
 
 def test_more_than_there_is(tmp_path: Path) -> None:
     path = write_raster(tmp_path / "a.tif", random_bands(3, 3, 3), descriptions=["red", "green", "blue"])
-    with pytest.raises(InputError, match="nir=4, but the raster has 3 bands"):
+    with pytest.raises(OptionError, match="nir=4, but the raster has 3 bands"):
         Scene.open(path, roles={"nir": 4})
-    with pytest.raises(InputError, match="unknown band role 'gren'"):
+    with pytest.raises(OptionError, match="unknown band role 'gren'"):
         Scene.open(path, roles={"gren": 1})
     with pytest.raises(InputError, match=r"no band is known to be nir.*--bands nir=NUMBER"):
         Scene.open(path, extra=["nir"])

@@ -72,6 +72,23 @@ def test_tiles_equal_the_whole(others: tuple[Way, ...], sigmas: tuple[float, ...
     np.testing.assert_allclose(part.detail, whole.detail[20:44, 12:28], atol=1e-5)
 
 
+@pytest.mark.parametrize("mode", ["psf", "mean", "off"])
+@pytest.mark.parametrize(("others", "sigmas"), MIXTURES)
+def test_rows_finished_apart_equal_those_finished_at_once(
+    others: tuple[Way, ...], sigmas: tuple[float, ...], mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = planning(others=others, sigmas=sigmas, mode=mode, dtype="float32", encoding=Encoding())
+    halo = plan.halo
+    stored = (scene(4 + len(others), (2 * halo + 23, 2 * halo + 10)) * 1e-4).astype(np.float32)
+    valid = np.random.default_rng(1).random(stored.shape) < 0.95
+    monkeypatch.setattr("sr_geo.raster.tiles._ROWS", 23)
+    whole = run(stored, valid, plan, (halo, halo, 23, 10))
+    monkeypatch.setattr("sr_geo.raster.tiles._ROWS", 5)
+    parts = run(stored, valid, plan, (halo, halo, 23, 10))
+    np.testing.assert_allclose(parts.image, whole.image, atol=1e-5)
+    np.testing.assert_allclose(parts.detail, whole.detail, atol=1e-5)
+
+
 @pytest.mark.parametrize(("others", "sigmas"), MIXTURES)
 def test_shapes_types_and_the_margin(others: tuple[Way, ...], sigmas: tuple[float, ...]) -> None:
     plan = planning(others=others, sigmas=sigmas)

@@ -14,22 +14,11 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rasterio.env import get_gdal_config
 
-from sr_geo.errors import OutputError
+from sr_geo.errors import OptionError, OutputError
 from sr_geo.grid import TilePlan, Window, finer
 from sr_geo.radiometry import Encoding
-from sr_geo.raster.write import (
-    CACHE,
-    BandLabel,
-    Look,
-    _check_blocks,
-    block_cache,
-    check_room,
-    check_target,
-    clear_stale,
-    creation_profile,
-    pieces_of,
-    write_image,
-)
+from sr_geo.raster.verify import check_blocks
+from sr_geo.raster.write import CACHE, BandLabel, Look, block_cache, check_compression, creation_profile, pieces_of, write_image
 
 ROTATED = Affine.translation(700000.0, 7200000.0) @ Affine.rotation(20.0) @ Affine.scale(30.0, -30.0)
 UTM = CRS.from_epsg(32613)
@@ -166,6 +155,26 @@ def test_what_a_cog_is_made_from_takes_no_room_where_there_is_nothing(tmp_path: 
         assert not dataset.read(window=rasterio.windows.Window(512, 512, 512, 512)).any()
 
 
+@pytest.mark.parametrize("cog", [False, True])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("compress", ["deflate", "zstd", "lzw", "none"])
+def test_every_compression_gives_the_pixels_back(tmp_path: Path, compress: str, dtype: str, cog: bool) -> None:
+    check_compression(compress)
+    path = tmp_path / "out.tif"
+    image = picture(30, 21, dtype)
+    write_image(path, look(dtype=dtype, compress=compress, cog=cog), Window(0, 0, 30, 21), pieces(image, 8), masked=False)
+    with rasterio.open(path) as dataset:
+        np.testing.assert_array_equal(dataset.read(), image)
+        assert dataset.tags(ns="IMAGE_STRUCTURE").get("COMPRESSION", "none").lower() == compress
+        assert dataset.tags(ns="IMAGE_STRUCTURE").get("PREDICTOR") == (None if compress == "none" else "3" if dtype == "float32" else "2")
+
+
+@pytest.mark.parametrize("compress", ["jxl", "jpeg3000"])
+def test_a_compression_that_gdal_lacks_is_refused(compress: str) -> None:
+    with pytest.raises(OptionError, match=rf"^compress {compress}: the GDAL on this machine cannot write it; choose deflate$"):
+        check_compression(compress)
+
+
 def broken(image: np.ndarray, error: BaseException) -> Iterator[tuple[Window, np.ndarray, np.ndarray]]:
     yield next(pieces(image, 8))
     raise error
@@ -238,30 +247,10 @@ def test_room_that_comes_back_too_late_is_no_help(tmp_path: Path, freed_at: int,
 def test_a_file_with_a_block_beyond_its_end_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "out.tif"
     write_image(path, look(), Window(0, 0, 150, 140), pieces(picture(150, 140), 128), masked=False)
-    _check_blocks(path)
+    check_blocks(path)
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(OSError, match="not written whole"):
-        _check_blocks(path)
-
-
-def test_targets_are_checked_before_the_work(tmp_path: Path) -> None:
-    path = tmp_path / "out.tif"
-    check_target(path, overwrite=False)
-    assert not any(tmp_path.iterdir())
-    path.touch()
-    with pytest.raises(OutputError, match="--overwrite"):
-        check_target(path, overwrite=False)
-    check_target(path, overwrite=True)
-    with pytest.raises(OutputError, match="is a folder"):
-        check_target(tmp_path, overwrite=True)
-    with pytest.raises(OutputError, match="no such folder"):
-        check_target(tmp_path / "missing" / "out.tif", overwrite=False)
-
-
-def test_room_is_checked_before_the_work(tmp_path: Path) -> None:
-    check_room(tmp_path, 1)
-    with pytest.raises(OutputError, match=r"1000000000.0 GB are needed while the run goes on, [\d.]+ [GM]B are free"):
-        check_room(tmp_path, 10**18)
+        check_blocks(path)
 
 
 @pytest.mark.parametrize(
@@ -308,13 +297,3 @@ def test_the_cache_holds_a_tile_and_is_given_back(dtype: str) -> None:
                 raise KeyError
             assert get_gdal_config("GDAL_CACHEMAX") == outside
     assert get_gdal_config("GDAL_CACHEMAX") == before
-
-
-def test_only_what_a_killed_run_left_is_cleared(tmp_path: Path) -> None:
-    stale = {".out.4711.tif", ".out.4711.plain.tif", ".out.1.tif", ".out.4711.tif.ovr.tmp", ".out.4711.tif.msk.ovr.tmp"}
-    kept = {"out.tif", ".out.tif", ".out.mine.tif", ".out.5.4711.tif", ".out.4711.tiff", ".outs.4711.tif", "out.4711.tif"}
-    for name in stale | kept:
-        (tmp_path / name).touch()
-    clear_stale(tmp_path / "out.tif")
-    assert {path.name for path in tmp_path.iterdir()} == kept
-    clear_stale(tmp_path / "missing" / "out.tif")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pyproj import CRS
 from shapely.affinity import affine_transform
 
-from sr_geo.errors import OutputError
+from sr_geo.errors import OptionError, OutputError
 from sr_geo.grid import TilePlan, Window, finer
 from sr_geo.raster.parcel_table import write_table
 from sr_geo.raster.parcels import ParcelCounts, Parcels, read_parcels
@@ -209,7 +209,7 @@ def test_an_existing_table_stays_unless_told(tmp_path: Path, ending: str) -> Non
     path = tmp_path / f"t.{ending}"
     path.write_text("mine")
     rows = ParcelStatistics(parcels_of(FIELDS[0]), ROLES).rows()
-    with pytest.raises(OutputError, match="exists: give another name, or --overwrite"):
+    with pytest.raises(OutputError, match="exists already; choose another name or add --overwrite"):
         write_table(rows, path, crs=UTM)
     assert path.read_text() == "mine"
     write_table(rows, path, crs=UTM, overwrite=True)
@@ -217,7 +217,7 @@ def test_an_existing_table_stays_unless_told(tmp_path: Path, ending: str) -> Non
 
 
 def test_other_endings_and_folders_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"\.csv or \.gpkg"):
+    with pytest.raises(OptionError, match=r"\.csv or \.gpkg"):
         write_table([], tmp_path / "t.xlsx", crs=None)
     with pytest.raises(OutputError, match="no such folder"):
         write_table([], tmp_path / "none" / "t.csv", crs=None)
