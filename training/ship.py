@@ -4,6 +4,8 @@
     python training/benchmark_satellite.py --model satellite-rgbn-x4
     python training/ship.py runs/satellite-rgbn-x4 training/results/satellite-rgbn-x4.csv          with what was measured
 
+For X-rays, plates and faces `training/benchmark_pictures.py --domain … --model RUN/NAME.onnx` measures, into training/results/pictures.csv.
+
 The run's log (metrics.csv, recipe.json, data.json) is copied to training/results/runs/NAME.
 """
 
@@ -29,10 +31,25 @@ TEST_SETS = {
 }
 
 
-def measured(path: Path) -> list[Quality]:
-    """Gain over bicubic of the default path, for each test set and blur."""
+INPUTS = {"bicubic": "bicubic reduction, 8 bits", "trained": "degraded as in training"}
+
+
+def measured(path: Path, domain: str) -> list[Quality]:
+    """Gain over bicubic of the default path, for each test set and blur, or each way of making the input."""
     with path.open(encoding="utf-8", newline="") as stream:
-        rows = [row for row in csv.DictReader(stream) if row["method"] == "network+psf" and row["sigma"] == row["sigma_given"]]
+        table = list(csv.DictReader(stream))
+    if domain != "satellite":
+        return [
+            Quality(
+                test_set=f"{row['test_set']}, {row['pictures']} test pictures",
+                condition=INPUTS[row["input"]],
+                metric="PSNR gain over bicubic, dB",
+                value=float(row["gain_db"]),
+            )
+            for row in table
+            if row["method"] == "network" and row["domain"] == domain
+        ]
+    rows = [row for row in table if row["method"] == "network+psf" and row["sigma"] == row["sigma_given"]]
     return [
         Quality(
             test_set=TEST_SETS[row["source"]],
@@ -49,10 +66,11 @@ def main() -> None:
     """Ship the run named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
-    parser.add_argument("results", type=Path, nargs="?", help="CSV of training/benchmark_satellite.py")
+    parser.add_argument("results", type=Path, nargs="?", help="CSV of benchmark_satellite.py or benchmark_pictures.py")
     arguments = parser.parse_args()
-    name = json.loads((arguments.run / "recipe.json").read_text(encoding="utf-8"))["name"]
-    quality = measured(arguments.results) if arguments.results else []
+    recipe = json.loads((arguments.run / "recipe.json").read_text(encoding="utf-8"))
+    name = recipe["name"]
+    quality = measured(arguments.results, recipe["domain"]) if arguments.results else []
     difference = export_run(arguments.run, WEIGHTS / f"{name}.onnx", quality=quality)
     index = json.loads((WEIGHTS / "index.json").read_text(encoding="utf-8"))
     index[name] = sha256_of(WEIGHTS / f"{name}.onnx")

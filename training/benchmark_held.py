@@ -1,0 +1,135 @@
+"""Whether holding a result to its input helps, and through which optics: the measurements behind sr_geo/imaging/domains.py.
+
+    python training/benchmark_held.py --data DIR                                        the best linear filter
+    python training/benchmark_held.py --data DIR --domain face --model face-rgb-x4      a network
+
+Pictures that no filter or model was fitted to are made small by the degradation of their domain's recipe, enlarged, and moved so that,
+made small again, they equal the input: not at all, through antialiased bicubic reduction, or through a Gaussian blur and
+the mean over the pixel. PSNR in dB, means over the pictures. Without --model the enlarging is done by the linear filter (9 × 9
+input pixels for each of the 16 new ones) that fits the training pictures best. Needs the extra `train`.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from sr_geo import resample
+from sr_geo.consistency import Sensor
+from sr_geo.imaging.domains import open_enlarger
+from sr_geo.imaging.reduction import Bicubic, Optics, put_right
+from sr_geo.radiometry import Float
+from sr_geo.train.degradations.photo import shrink
+from sr_geo.train.degradations.plate import film
+from sr_geo.train.degradations.sections import PlateDegradation, XrayDegradation
+from sr_geo.train.degradations.xray import expose
+
+SCALE, REACH, EDGE, BORDER = 4, 4, 10, 4
+OPTICS: dict[str, Optics] = {"bicubic": Bicubic()} | {f"blur {sigma}": Sensor(sigma) for sigma in (0.8, 1.25, 1.6)}
+Enlarge = Callable[[Float], Float]
+
+
+def pictures(domain: str, data: Path, *, test: bool, gray: bool, count: int = 40) -> Iterator[Float]:
+    """``(C, H, W)`` in 0…1; of plates, which are never trained on, the first half is fitted to and the second tested on."""
+    split = "test" if test or domain == "plate" else "train"
+    folder = data / {"face": "faces", "medical": "medical/cxr", "plate": "plates/us_crops"}[domain] / split
+    files = sorted(path for path in folder.iterdir() if path.suffix in {".jpg", ".png"})
+    half = len(files) // 2
+    chosen = (files[half:] if test else files[:half]) if domain == "plate" else files[:60]
+    for path in chosen[:count]:
+        with Image.open(path) as image:
+            values = np.asarray(image.convert("L" if gray else "RGB"), np.float32) / np.float32(255)
+        picture = values[None] if gray else values.transpose(2, 0, 1)
+        if domain == "face":  # whole faces are 100 pixels wide
+            picture = shrink(picture, scale=4, levels=255)
+        height, width = (side // SCALE * SCALE for side in picture.shape[1:])
+        yield np.ascontiguousarray(picture[:, :height, :width])
+
+
+def made_small(domain: str, rng: np.random.Generator) -> Enlarge:
+    """The degradation of the domain's recipe."""
+    if domain == "face":
+        return lambda hr: shrink(hr, scale=SCALE, levels=255)
+    if domain == "medical":
+        return lambda hr: expose(XrayDegradation(), hr, scale=SCALE, rng=rng)[0]
+    return lambda hr: film(PlateDegradation(), hr, scale=SCALE, rng=rng)
+
+
+def surroundings(plane: Float) -> NDArray[np.float64]:
+    """For each pixel those around it, and a one: ``(h·w, 82)``."""
+    side = 2 * REACH + 1
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(plane, REACH, mode="symmetric"), (side, side))
+    return np.concatenate([windows.reshape(-1, side**2), np.ones((plane.size, 1))], axis=1)
+
+
+def best_linear(domain: str, data: Path, degrade: Enlarge) -> Enlarge:
+    """The linear filter that fits the training pictures best, on gray."""
+    terms = (2 * REACH + 1) ** 2 + 1
+    left, right = 1e-3 * np.eye(terms), np.zeros((terms, SCALE**2))
+    for hr in pictures(domain, data, test=False, gray=True):
+        lr = degrade(hr)[0]
+        near, (height, width) = surroundings(lr), lr.shape
+        blocks = hr[0].reshape(height, SCALE, width, SCALE).transpose(0, 2, 1, 3).reshape(-1, SCALE**2)
+        left += near.T @ near
+        right += near.T @ blocks
+    weights = np.linalg.solve(left, right)
+
+    def enlarge(lr: Float) -> Float:
+        height, width = lr.shape[1:]
+        blocks = (surroundings(lr[0]) @ weights).reshape(height, width, SCALE, SCALE).transpose(0, 2, 1, 3)
+        return blocks.reshape(1, height * SCALE, width * SCALE).astype(np.float32)
+
+    return enlarge
+
+
+def psnr(fine: Float, truth: Float) -> float:
+    """In dB, against a peak of 1, without the border."""
+    difference = (np.clip(fine, 0.0, 1.0) - truth)[:, BORDER:-BORDER, BORDER:-BORDER]
+    return float(-10.0 * np.log10(np.mean(difference**2)))
+
+
+def measure(domain: str, data: Path, model: str | None, count: int) -> dict[str, float]:
+    """Mean PSNR of each way."""
+    degrade = made_small(domain, np.random.default_rng(0))
+    if model is None:
+        enlarge, gray = best_linear(domain, data, degrade), True
+    else:
+        enlarger = open_enlarger("plate", model, device="cpu", threads=1)  # the domain that holds to nothing
+        enlarge, gray = enlarger, len(enlarger.upscaler.card.bands) == 1
+    found: dict[str, list[float]] = {}
+    for hr in pictures(domain, data, test=True, gray=gray, count=count):
+        around = np.pad(degrade(hr), ((0, 0), (EDGE, EDGE), (EDGE, EDGE)), mode="symmetric")
+        fine = enlarge(around)
+        cubic = np.stack([resample.cubic(plane, SCALE) for plane in around])
+        results = {"cubic": inner(cubic, SCALE * (EDGE - 2)), "not held": inner(fine, SCALE * EDGE)}
+        for name, optics in OPTICS.items():
+            held = np.stack([put_right(plane, seen, optics) for plane, seen in zip(fine, around, strict=True)])
+            results[name] = inner(held, SCALE * (EDGE - optics.halo))
+        for name, result in results.items():
+            found.setdefault(name, []).append(psnr(result, hr))
+    return {name: float(np.mean(values)) for name, values in found.items()}
+
+
+def inner(planes: Float, margin: int) -> Float:
+    """Without so many pixels on every side."""
+    return planes[:, margin : planes.shape[1] - margin, margin : planes.shape[2] - margin]
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="the folder that holds faces/, medical/ and plates/")
+    parser.add_argument("--domain", choices=("face", "medical", "plate"), action="append", help="default: all")
+    parser.add_argument("--model", help="name or ONNX file; default: the best linear filter")
+    parser.add_argument("--count", type=int, default=40, help="test pictures of a domain at most; default: 40")
+    words = parser.parse_args()
+    for domain in words.domain or ("face", "medical", "plate"):
+        table = measure(domain, words.data, words.model, words.count)
+        print(domain, ", ".join(f"{name} {value:.2f}" for name, value in table.items()), sep=": ", flush=True)
+
+
+if __name__ == "__main__":
+    main()
