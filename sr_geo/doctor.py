@@ -270,7 +270,7 @@ def _check_extras(around: Surroundings) -> list[Check]:
     except metadata.PackageNotFoundError:
         return [Check("extras", "warn", "sr-geo runs from a folder and is not installed", "pip install .")]
     checks = []
-    for extra, purpose in {"train": "sr-geo train and export", "eval": "plots of the benchmarks"}.items():
+    for extra, purpose in {"train": "sr-geo train and export", "medical": "DICOM", "eval": "plots of the benchmarks"}.items():
         needed = [re.split(r"[^\w.-]", text, maxsplit=1)[0] for text in requirements if re.search(rf"""extra == ['"]{extra}['"]""", text)]
         absent = [name for name in needed if around.installed(name) is None]
         if absent:

@@ -8,7 +8,7 @@ import sys
 import click
 
 import sr_geo
-from sr_geo.cli import demo, doctor, enhance, evaluate, export, models, train
+from sr_geo.cli import demo, doctor, enhance, evaluate, export, identify, image, models, train
 from sr_geo.cli.ending import run
 
 
@@ -40,7 +40,9 @@ def cli(debug: bool) -> None:
     del debug  # read in `run`, where errors end up
 
 
-for _command in (enhance.enhance, demo.demo, evaluate.evaluate, models.models, doctor.doctor, train.train, train.new_region, export.export):
+for _command in (enhance.enhance, image.image, demo.demo, evaluate.evaluate, identify.identify, models.models, doctor.doctor):
+    cli.add_command(_command)
+for _command in (train.train, train.new_region, export.export):
     cli.add_command(_command)
 
 

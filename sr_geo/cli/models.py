@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from sr_geo.cli.terminal import ERR, OUT, one_line, print_table
+from sr_geo.cli.terminal import ERR, OUT, json_line, one_line, print_table
 from sr_geo.errors import ModelError
 
 
@@ -18,24 +18,33 @@ def models() -> None:
 
 
 @models.command("list")
-def list_() -> None:
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
+def list_(*, as_json: bool) -> None:
     """Name, bands, size and purpose of every model."""
     from sr_geo.models.catalog import entries, hidden_models, load_model, own_entries
 
+    rows: list[dict[str, object]] = []
     table = Table(box=None, header_style="bold")
     for title in ("model", "bands", "parameters", "file", "from", "what for"):
         table.add_column(title, no_wrap=title == "model", overflow="fold")
     for name, entry in {**entries(), **own_entries()}.items():
         whose, size = "yours" if entry.own else "shipped", f"{entry.path.stat().st_size / 1e6:.1f} MB"
+        common = {"name": name, "path": str(entry.path), "from": whose}
         try:
             card = load_model(name, device="cpu", threads=1).card
         except ModelError as error:
-            if not entry.own:
+            if not entry.own and not as_json:
                 raise
             table.add_row(name, "", "", size, whose, f"cannot be used: {one_line(error)}")
+            rows.append({**common, "purpose": "", "domain": None, "bands": [], "parameters": None, "limits": "", "fault": one_line(error)})
         else:
             table.add_row(name, ", ".join(card.bands), f"{card.parameters / 1e6:.2f} M", size, whose, card.title)
-    print_table(table)
+            known = {"purpose": card.title, "domain": card.domain, "bands": card.bands, "parameters": card.parameters}
+            rows.append({**common, **known, "limits": card.limits, "fault": ""})
+    if as_json:
+        json_line({"models": rows})
+    else:
+        print_table(table)
     for path in hidden_models():
         ERR.print(f"warning: {path}: has the name of a shipped model and is not used; rename it")
 

@@ -1,0 +1,428 @@
+# SPDX-FileCopyrightText: The SR Geo authors
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Set up: makes SR Geo's own Python environment, or takes one that is there, and shows whether it works."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from qgis.core import QgsApplication
+from qgis.gui import QgsFileWidget
+from qgis.PyQt.QtCore import QUrl, pyqtSignal
+from qgis.PyQt.QtGui import QDesktopServices
+from qgis.PyQt.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDialog,
+    QFormLayout,
+    QGroupBox,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QLineEdit,
+    QMessageBox,
+    QPlainTextEdit,
+    QProgressBar,
+    QPushButton,
+    QTableWidget,
+    QTableWidgetItem,
+    QTabWidget,
+    QTextBrowser,
+    QVBoxLayout,
+    QWidget,
+)
+
+from sr_geo_plugin import installer, settings
+from sr_geo_plugin.algorithms.check_models import states
+from sr_geo_plugin.environment import (
+    Maker,
+    Plan,
+    examine,
+    find_runtime,
+    forget_runtimes,
+    hide_password,
+    host_pythons,
+    install_plan,
+    private_environment,
+)
+from sr_geo_plugin.panel.task import BackgroundTask
+from sr_geo_plugin.translation import tr
+from sr_geo_plugin.worker import Cancelled, WorkerError, run
+
+_COLOURS = {"ok": "#2e7d32", "warn": "#b26a00", "missing": "#c62828"}
+
+
+class SetUpDialog(QDialog):
+    """The page. Nothing in it waits; installing and checking are tasks of QGIS.
+
+    Args:
+        parent: the main window.
+    """
+
+    changed = pyqtSignal()
+    """Another Python is used, or the one in use was changed."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("SrGeoSetUp")
+        self.setWindowTitle(tr("SR Geo: Set up"))
+        self.resize(700, 700)
+        self._task: BackgroundTask | None = None
+        self._makers: list[Maker] = []
+        self.status = QLabel(self)
+        self.status.setWordWrap(True)
+        self.tabs = QTabWidget(self)
+        self.tabs.addTab(self._new_page(), tr("Install"))
+        self.tabs.addTab(self._existing_page(), tr("Use an existing Python"))
+        self.tabs.addTab(self._check_page(), tr("Check"))
+        self.progress = QProgressBar(self)
+        self.progress.setRange(0, 100)
+        self.progress.setVisible(False)
+        self.log = QPlainTextEdit(self)
+        self.log.setReadOnly(True)
+        self.log.setMaximumBlockCount(5000)
+        self.log.setPlaceholderText(tr("What happens is written here."))
+        self.cancel = _button(tr("Cancel"), self._cancel)
+        self.cancel.setEnabled(False)
+        close = _button(tr("Close"), self.close)
+        row = QHBoxLayout()
+        row.addWidget(self.progress, 1)
+        row.addStretch()
+        row.addWidget(self.cancel)
+        row.addWidget(close)
+        layout = QVBoxLayout(self)
+        layout.addWidget(self.status)
+        layout.addWidget(self.tabs, 3)
+        layout.addWidget(self.log, 1)
+        layout.addLayout(row)
+
+    # The pages
+
+    def _new_page(self) -> QWidget:
+        page = QWidget(self)
+        words = QLabel(
+            tr(
+                "SR Geo does not run inside QGIS, whose libraries would clash with its own: it gets a Python environment in a folder "
+                "of yours, outside QGIS and your profile. QGIS itself is not changed."
+            ),
+            page,
+        )
+        words.setWordWrap(True)
+        self.makers = QComboBox(page)
+        self.gpu = QCheckBox(tr("for an NVIDIA graphics card"), page)
+        self.train = QCheckBox(tr("with training of regional models"), page)
+        self.offline = QgsFileWidget(page)
+        self.offline.setStorageMode(QgsFileWidget.StorageMode.GetDirectory)
+        self.offline.setToolTip(
+            tr("For machines without internet: made by “pip wheel” on another machine of the same system and Python version.")
+        )
+        self.proxy = QLineEdit(page)
+        self.proxy.setPlaceholderText("http://user:password@host:port")
+        self.proxy.setEchoMode(QLineEdit.EchoMode.PasswordEchoOnEdit)
+        self.plan = QTextBrowser(page)
+        self.install = _button(tr("Install"), self._install)
+        self.remove = _button(tr("Remove"), self._remove)
+        form = QFormLayout()
+        form.addRow(tr("Made with"), self.makers)
+        form.addRow("", self.gpu)
+        form.addRow("", self.train)
+        form.addRow(tr("Folder of wheels"), self.offline)
+        form.addRow(tr("Proxy"), self.proxy)
+        buttons = QHBoxLayout()
+        buttons.addStretch()
+        buttons.addWidget(self.remove)
+        buttons.addWidget(self.install)
+        box = QGroupBox(tr("What will be done"), page)
+        inside = QVBoxLayout(box)
+        inside.setContentsMargins(0, 0, 0, 0)
+        inside.addWidget(self.plan)
+        layout = QVBoxLayout(page)
+        layout.addWidget(words)
+        layout.addLayout(form)
+        layout.addWidget(box, 1)
+        layout.addLayout(buttons)
+        self.makers.currentIndexChanged.connect(self._show_plan)
+        self.gpu.toggled.connect(self._show_plan)
+        self.train.toggled.connect(self._show_plan)
+        self.offline.fileChanged.connect(self._show_plan)
+        return page
+
+    def _existing_page(self) -> QWidget:
+        page = QWidget(self)
+        words = QLabel(
+            tr(
+                "A Python, or the folder of a virtual environment, in which SR Geo is installed. Left empty, the one made by Install "
+                "is used."
+            ),
+            page,
+        )
+        words.setWordWrap(True)
+        self.existing = QgsFileWidget(page)
+        self.existing.setStorageMode(QgsFileWidget.StorageMode.GetFile)
+        self.use = _button(tr("Use it"), self._use)
+        layout = QVBoxLayout(page)
+        layout.addWidget(words)
+        layout.addWidget(self.existing)
+        row = QHBoxLayout()
+        row.addStretch()
+        row.addWidget(self.use)
+        layout.addLayout(row)
+        layout.addStretch()
+        return page
+
+    def _check_page(self) -> QWidget:
+        page = QWidget(self)
+        self.checks = QTableWidget(0, 3, page)
+        self.checks.setHorizontalHeaderLabels([tr("Part"), tr("State"), tr("Details, and what to do")])
+        self.checks.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        self.checks.horizontalHeader().setSectionResizeMode(2, QHeaderView.ResizeMode.Stretch)
+        self.checks.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        self.checks.verticalHeader().setVisible(False)
+        self.checks.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
+        self.checks.setWordWrap(True)
+        self.check = _button(tr("Check now"), self._check)
+        show_log = _button(
+            tr("Show the log of the installation"), lambda: QDesktopServices.openUrl(QUrl.fromLocalFile(str(installer.log_file())))
+        )
+        layout = QVBoxLayout(page)
+        layout.addWidget(self.checks, 1)
+        row = QHBoxLayout()
+        row.addWidget(show_log)
+        row.addStretch()
+        row.addWidget(self.check)
+        layout.addLayout(row)
+        return page
+
+    # What is shown
+
+    def refresh(self) -> None:
+        """Show how things stand; looks for interpreters, unless something is going on."""
+        self._show_state()
+        if self._task is None and not self._makers:
+            if not self.proxy.text():
+                self.proxy.setText(installer.system_proxy())
+            self._start(tr("SR Geo: looking for Python"), lambda task: list(host_pythons()), self._found)
+
+    def _show_state(self) -> None:
+        runtime = settings.runtime()
+        if runtime is None:
+            self.status.setText(f"<b>{html.escape(settings.not_set_up())}</b>")
+        else:
+            words = tr("SR Geo {version} is ready: {python}").format(version=runtime.version, python=runtime.python)
+            self.status.setText(f"<b>{html.escape(words)}</b>")
+        self.existing.setFilePath(settings.chosen_python())
+        there = private_environment().exists()
+        self.install.setText(tr("Repair") if there else tr("Install"))
+        self._enable()
+
+    def _enable(self) -> None:
+        busy = self._task is not None
+        self.install.setEnabled(not busy and self.maker is not None)
+        self.remove.setEnabled(not busy and private_environment().exists())
+        self.use.setEnabled(not busy)
+        self.check.setEnabled(not busy and settings.runtime() is not None)
+        self.cancel.setEnabled(busy)
+        self.progress.setVisible(busy)
+
+    def _found(self, makers: list[Maker]) -> None:
+        self._makers = makers
+        self.makers.clear()
+        for maker in makers:
+            name = f"Python {maker.version}" if maker.kind == "venv" else f"uv {maker.version}"
+            self.makers.addItem(f"{name} ({maker.program})")
+        self.makers.addItem(tr("another one…"))
+        self._show_plan()
+
+    @property
+    def maker(self) -> Maker | None:
+        """What the environment will be made with."""
+        index = self.makers.currentIndex()
+        return self._makers[index] if 0 <= index < len(self._makers) else None
+
+    def _show_plan(self, *_: object) -> None:
+        if self._makers and self.makers.currentIndex() == len(self._makers) and self._task is None:
+            self._choose_maker()
+            return
+        maker = self.maker
+        if maker is None:
+            self.plan.setPlainText(
+                tr(
+                    "No Python 3.10 or later was found. Install one from python.org, or uv, and open this page again; or choose "
+                    "another one above."
+                )
+            )
+        else:
+            try:
+                plan = self._planned(maker)
+            except WorkerError as error:
+                self.plan.setPlainText(str(error))
+                return
+            words = (
+                tr("{download} MB are downloaded and {disk} MB used in {folder}:")
+                if not self.offline.filePath()
+                else tr("{disk} MB are used in {folder}:")
+            )
+            steps = "".join(f"<li><code>{html.escape(hide_password(step.command))}</code></li>" for step in plan.steps)
+            about = words.format(download=plan.download_mb, disk=plan.disk_mb, folder=plan.environment)
+            self.plan.setHtml(f"{html.escape(about)}<ol>{steps}</ol>")
+        self._enable()
+
+    def _choose_maker(self) -> None:
+        from qgis.PyQt.QtWidgets import QFileDialog
+
+        self.makers.setCurrentIndex(0 if self._makers else -1)
+        name, _ = QFileDialog.getOpenFileName(self, tr("Python 3.10 or later, or uv"))
+        if not name:
+            return
+        maker = examine(Path(name))
+        if maker is None:
+            QMessageBox.warning(
+                self, self.windowTitle(), tr("{file} is no Python 3.10 or later that can make environments, and not uv.").format(file=name)
+            )
+            return
+        self._found([maker, *(other for other in self._makers if other.program != maker.program)])
+
+    def _planned(self, maker: Maker) -> Plan:
+        offline = self.offline.filePath()
+        return install_plan(
+            maker,
+            installer.package(),
+            gpu=self.gpu.isChecked(),
+            train=self.train.isChecked(),
+            offline=Path(offline) if offline else None,
+        )
+
+    # What the buttons do
+
+    def _install(self) -> None:
+        maker = self.maker
+        if maker is None:
+            return
+        try:
+            plan = self._planned(maker)
+        except WorkerError as error:
+            self._failed(error)
+            return
+        proxy = self.proxy.text().strip()
+        self.log.clear()
+        self._start(
+            tr("SR Geo: installing"),
+            lambda task: installer.install(plan, proxy=proxy, progress=task.progressed, cancelled=task.isCanceled, log=self._line(task)),
+            self._installed,
+        )
+
+    def _installed(self, _: object) -> None:
+        settings.choose_python("")
+        self.log.appendPlainText(tr("Done."))
+        self._show_state()
+        self.changed.emit()
+        self._check()
+
+    def _remove(self) -> None:
+        words = tr("Remove the environment in {folder}? Your own models and results stay.").format(folder=private_environment())
+        if QMessageBox.question(self, self.windowTitle(), words) == QMessageBox.StandardButton.Yes:
+            installer.remove(private_environment())
+            self._show_state()
+            self.changed.emit()
+
+    def _use(self) -> None:
+        path = self.existing.filePath().strip()
+        forget_runtimes()
+        if path and find_runtime(path) is None:
+            self._failed(
+                WorkerError(tr("{path}: no Python with SR Geo; install it there with pip, or choose another one.").format(path=path))
+            )
+            return
+        settings.choose_python(path)
+        self._show_state()
+        self.changed.emit()
+        if settings.runtime() is not None:
+            self._check()
+
+    def _check(self) -> None:
+        runtime = settings.runtime()
+        if runtime is None:
+            return
+
+        def look(task: BackgroundTask) -> list[dict[str, str]]:
+            options: dict[str, Any] = {"cancelled": task.isCanceled, "log": self._line(task)}
+            settings.remember_models(run(runtime, ["models", "list", "--json"], **options).get("models", []))
+            return list(run(runtime, ["doctor", "--json"], allowed=(0, 1), **options).get("checks", []))
+
+        self._start(tr("SR Geo: checking"), look, self._checked)
+
+    def _checked(self, checks: list[dict[str, str]]) -> None:
+        names = states()
+        self.checks.setRowCount(len(checks))
+        for row, check in enumerate(checks):
+            details = check["detail"] + (f"\n→ {check['remedy']}" if check["remedy"] else "")
+            for column, text in enumerate((check["name"], names.get(check["state"], check["state"]), details)):
+                item = QTableWidgetItem(text)
+                if column == 1:
+                    item.setForeground(_colour(check["state"]))
+                self.checks.setItem(row, column, item)
+        self.tabs.setCurrentIndex(2)
+        self.changed.emit()
+
+    # Tasks
+
+    def _start(self, description: str, job: Callable[[BackgroundTask], Any], done: Callable[[Any], None]) -> None:
+        if self._task is not None:
+            return
+
+        def ended(value: Any) -> None:
+            self._task = None
+            self.progress.setVisible(False)
+            done(value)
+            self._enable()
+
+        def failed(error: WorkerError) -> None:
+            self._task = None
+            self._show_state()
+            self._failed(error)
+
+        self._task = _LinesTask(description, job, done=ended, failed=failed)
+        self._task.said.connect(self._said)
+        self._task.line.connect(self.log.appendPlainText)
+        self.progress.setValue(0)
+        self.progress.setFormat("%p%")
+        self._enable()
+        QgsApplication.taskManager().addTask(self._task)
+
+    def _line(self, task: Any) -> Callable[[str], None]:
+        return task.line.emit
+
+    def _said(self, share: float, words: str) -> None:
+        self.progress.setValue(round(100 * share))
+        self.progress.setFormat(words.replace("%", "%%"))
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def _failed(self, error: WorkerError) -> None:
+        self.log.appendPlainText(str(error))
+        if not isinstance(error, Cancelled):
+            QMessageBox.warning(self, self.windowTitle(), str(error))
+
+
+class _LinesTask(BackgroundTask):
+    """One that hands on what is said, line by line."""
+
+    line = pyqtSignal(str)
+
+
+def _button(text: str, slot: Callable[..., Any]) -> QPushButton:
+    button = QPushButton(text)
+    button.clicked.connect(lambda *_: slot())
+    button.setAutoDefault(False)
+    return button
+
+
+def _colour(state: str) -> Any:
+    from qgis.PyQt.QtGui import QBrush, QColor
+
+    return QBrush(QColor(_COLOURS.get(state, "#444444")))
