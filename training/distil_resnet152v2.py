@@ -6,6 +6,7 @@ the same place. Its features are those of the teacher as this architecture rende
 ResNet152V2; its provenance says so wherever it is used.
 
     python training/distil_resnet152v2.py runs/distil --minutes 60            goes on where it stopped, if it did
+    python training/distil_resnet152v2.py runs/distil --minutes 20 --device cuda --workers 8 --batch 64
     export SR_GEO_WEIGHTS=runs/distil                                         perceptual networks look there
 
 Writes into the folder: log.csv, state.safetensors (to go on) and resnet152v2-distilled.safetensors (half precision, about 8 MB).
@@ -18,26 +19,30 @@ import csv
 import math
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import rasterio
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from rasterio.windows import Window
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
+from sr_geo.errors import OptionError
 from sr_geo.train.perceptual import load_backbone
 from sr_geo.train.perceptual.backbone import Backbone
 from sr_geo.train.perceptual.bands import to_picture_range
 from sr_geo.train.perceptual.weights import DISTILLED
+from sr_geo.train.together import choose_device
 
 STUDENT_TAPS = ("conv2_block2_out", "conv3_block7_out", "conv4_block1_out")  # strides 4, 8, 16
 TEACHER_TAPS = {
     "vgg16": ("block3_conv3", "block4_conv3", "block5_conv3"),
+    "vgg19": ("block3_conv3", "block4_conv3", "block5_conv3"),
     "mobilenetv2": ("block_3_expand_BN", "block_6_expand_BN", "block_13_expand_BN"),
 }
 # Training parts only: (pattern below the data root, first row, row after the last, column after the last).
@@ -61,6 +66,10 @@ class Picture:
 
 def load_pictures(root: Path | None, folders: list[Path]) -> list[Picture]:
     """All pictures for training."""
+    if root:
+        import rasterio  # not needed for folders of pictures
+        from rasterio.windows import Window
+
     pictures = []
     for pattern, first, last, columns in RASTERS if root else ():
         for path in sorted(root.glob(pattern)) if root else ():
@@ -76,7 +85,7 @@ def load_pictures(root: Path | None, folders: list[Path]) -> list[Picture]:
     except ImportError:
         pass
     for folder in folders:
-        for path in sorted((*folder.glob("*.png"), *folder.glob("*.jpg"))):
+        for path in sorted((*folder.glob("*.png"), *folder.glob("*.jpg"), *folder.glob("*.webp"))):
             with Image.open(path) as image:
                 pixels = np.asarray(image.convert("RGB")).transpose(2, 0, 1)
             if min(pixels.shape[1:]) >= 256:
@@ -109,6 +118,23 @@ def draw(pictures: list[Picture], *, batch: int, size: int, rng: np.random.Gener
     return torch.cat(out)
 
 
+@dataclass(frozen=True)
+class Batches(Dataset[Tensor]):
+    """The batch of every step, a function of its number alone."""
+
+    pictures: list[Picture]
+    batch: int
+    size: int
+
+    def __getitem__(self, step: int) -> Tensor:
+        return draw(self.pictures, batch=self.batch, size=self.size, rng=np.random.default_rng([0, step]))
+
+    def since(self, step: int, *, workers: int, pinned: bool) -> Iterator[Tensor]:
+        """From this step on, made ahead by `workers` processes (0: by this one, when asked for)."""
+        steps = range(step, 2**31)
+        return iter(DataLoader(self, batch_size=None, sampler=steps, num_workers=workers, pin_memory=pinned))
+
+
 class Distillation(nn.Module):
     """Student, teacher and the linear maps between their taps.
 
@@ -118,7 +144,7 @@ class Distillation(nn.Module):
     def __init__(self, student: Backbone, teacher: Backbone, teacher_taps: tuple[str, ...]) -> None:
         super().__init__()
         self.student, self.teacher_taps = student, teacher_taps
-        self.__dict__["teacher"] = teacher
+        self.__dict__["teacher"] = teacher  # no part of what is kept
         x = torch.zeros(1, 3, 64, 64)
         with torch.no_grad():
             given, wanted = student(x, STUDENT_TAPS), teacher(x, teacher_taps)
@@ -126,6 +152,11 @@ class Distillation(nn.Module):
         # The norm before each map does what the next block's own would; the student's taps stay before it.
         self.maps = nn.ModuleList(nn.Sequential(nn.BatchNorm2d(a), nn.ReLU(), nn.Conv2d(a, b, 1)) for a, b in widths)
         self.norms = nn.ModuleList(nn.BatchNorm2d(b, affine=False, momentum=None) for _, b in widths)
+
+    def move(self, device: str) -> "Distillation":
+        """To a device, with the teacher."""
+        self.__dict__["teacher"].to(device)
+        return self.to(device)
 
     def set_training(self, training: bool) -> None:
         """Batch statistics move in training only; the student itself refuses `.train()`, being a backbone."""
@@ -153,12 +184,16 @@ def save(folder: Path, task: Distillation, optimiser: torch.optim.Optimizer, abo
     tensors["progress"] = torch.tensor([float(about["steps"]), float(about["seconds"])], dtype=torch.float64)
     student = {key: value.half() for key, value in task.student.state_dict().items() if value.is_floating_point()}
     for name, content in (("state.safetensors", tensors), (DISTILLED, student)):
-        save_file({key: value.contiguous() for key, value in content.items()}, folder / f"{name}.tmp", metadata=about)
+        save_file({key: value.detach().cpu().contiguous() for key, value in content.items()}, folder / f"{name}.tmp", metadata=about)
         (folder / f"{name}.tmp").replace(folder / name)
 
 
-def restore(folder: Path, task: Distillation, optimiser: torch.optim.Optimizer) -> tuple[int, float]:
+def restore(folder: Path, task: Distillation, optimiser: torch.optim.Optimizer, *, teacher: str) -> tuple[int, float]:
     """Go on from `state.safetensors`: steps and seconds done."""
+    with safe_open(folder / "state.safetensors", "pt") as file:
+        before = file.metadata()["teacher"]
+    if before != teacher:
+        raise SystemExit(f"{folder}: was taught by {before}, now by {teacher}; name another folder or give the same --teacher")
     tensors = load_file(folder / "state.safetensors")
     task.load_state_dict({key.removeprefix("task/"): value for key, value in tensors.items() if key.startswith("task/")})
     content = optimiser.state_dict()
@@ -183,6 +218,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--every", type=int, default=100, help="steps between two lines of the log")
     parser.add_argument("--pictures", type=Path, action="append", default=[])
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--workers", type=int, default=0, help="processes that make batches ahead")
     return parser.parse_args()
 
 
@@ -217,10 +254,18 @@ def main() -> None:
     arguments.folder.mkdir(parents=True, exist_ok=True)
     root = os.environ.get("SR_GEO_DATA")
     pictures = load_pictures(Path(root) if root else None, arguments.pictures)
+    try:
+        device = choose_device(arguments.device, 1)
+    except OptionError as error:
+        raise SystemExit(f"error: {error}") from error
     task, origin = begin(arguments.teacher)
+    task = task.move(device)
     optimiser = torch.optim.AdamW(task.parameters(), lr=arguments.rate, weight_decay=1e-4)
-    step, seconds = restore(arguments.folder, task, optimiser) if (arguments.folder / "state.safetensors").exists() else (0, 0.0)
-    probe = draw(pictures, batch=16, size=arguments.size, rng=np.random.default_rng(1), held_out=True)
+    step, seconds = 0, 0.0
+    if (arguments.folder / "state.safetensors").exists():
+        step, seconds = restore(arguments.folder, task, optimiser, teacher=origin)
+    batches = Batches(pictures, arguments.batch, arguments.size).since(step, workers=arguments.workers, pinned=device == "cuda")
+    probe = draw(pictures, batch=16, size=arguments.size, rng=np.random.default_rng(1), held_out=True).to(device)
     about = {"until": STUDENT_TAPS[-1], "teacher": origin}
 
     def done() -> float:
@@ -233,8 +278,7 @@ def main() -> None:
             log.writerow(["step", "seconds", "loss", *(f"r2_{tap}" for tap in STUDENT_TAPS)])
         while done() < 1.0:
             optimiser.param_groups[0]["lr"] = arguments.rate * min(1.0, (step + 1) / 200) * 0.5 * (1.0 + math.cos(math.pi * done()))
-            x = draw(pictures, batch=arguments.batch, size=arguments.size, rng=np.random.default_rng([0, step]))
-            loss = update(task, optimiser, x)
+            loss = update(task, optimiser, next(batches).to(device, non_blocking=True))
             if not math.isfinite(loss):
                 raise SystemExit(f"loss is {loss} at step {step}; give a lower --rate (the state of the last log line is kept)")
             running = loss if math.isnan(running) else 0.98 * running + 0.02 * loss
@@ -248,7 +292,7 @@ def main() -> None:
                 about |= {"steps": str(step), "seconds": f"{seconds:.1f}", "held_out_r2": " ".join(f"{value:.3f}" for value in r2)}
                 about["provenance"] = f"distilled from {origin}, {step} steps, held-out r² {about['held_out_r2']}"
                 save(arguments.folder, task, optimiser, about)
-                print(step, f"{seconds:.0f} s", f"loss {running:.4f}", "r2", about["held_out_r2"])
+                print(step, f"{seconds:.0f} s", f"loss {running:.4f}", "r2", about["held_out_r2"], flush=True)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def export(checkpoint: str, output: Path, *, precision: "Precision", data: Path 
     and int8 against what it costs; a model that is not exact enough is not written.
     """
     need_training()
-    from sr_geo.raster.write import check_target
+    from sr_geo.raster.target import check_target
     from sr_geo.train.checkpoint import export_checkpoint
 
     check_target(output, overwrite=overwrite)

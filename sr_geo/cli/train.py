@@ -1,10 +1,11 @@
 """`sr-geo train …`."""
 
 import importlib.util
+import logging
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.table import Table
@@ -12,7 +13,7 @@ from rich.table import Table
 from sr_geo.cli.options import BandsType
 from sr_geo.cli.progress import progress_option, training
 from sr_geo.cli.terminal import ERR, OUT, json_line, one_line, print_table
-from sr_geo.errors import MissingPartError, ModelError, TrainingDataError
+from sr_geo.errors import MissingPartError, ModelError, SrGeoError, TrainingDataError
 
 if TYPE_CHECKING:
     from sr_geo.models.catalog import Entry
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     "  sr-geo train my-region.yaml --data imagery/ --max-minutes 8\n"
     "  sr-geo train training/recipes/satellite-rgbn-x4.yaml --data imagery/\n"
     "  sr-geo train recipe.yaml --set loop.iterations=200        a quick trial\n"
-    "  sr-geo train recipe.yaml --resume                         after a stop"
+    "  sr-geo train recipe.yaml --resume                         after a stop\n"
+    "  sr-geo train recipe.yaml --device cuda --devices 4        on four GPUs"
 )
 @click.argument("recipe", type=click.Path(path_type=Path), metavar="RECIPE.yaml")
 @click.option("--run", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the run; default: runs/NAME.")
@@ -42,7 +44,22 @@ if TYPE_CHECKING:
 )
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key of the recipe, e.g. loop.iterations=200.")
 @click.option("--max-minutes", type=float, metavar="N", help="Stop in time; the learning rate still runs down to zero.")
-@click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
+@click.option("--resume", is_flag=True, help="Go on with the run in the folder; `loop` may be changed by --set.")
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where to train; auto takes a GPU where PyTorch has one.",
+)
+@click.option(
+    "--devices",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="GPUs, or processes on a CPU, that share the work; the batch is for each of them.",
+)
 @click.option("--install/--no-install", default=True, show_default=True, help="Put the model among your own, to be used by its name.")
 @progress_option
 def train(
@@ -53,6 +70,8 @@ def train(
     overrides: tuple[str, ...],
     max_minutes: float | None,
     resume: bool,
+    device: str,
+    devices: int,
     install: bool,
     progress: str,
 ) -> None:
@@ -63,9 +82,20 @@ def train(
     """
     need_training()
     from sr_geo.train.command import train_and_export
+    from sr_geo.train.together import is_first
 
-    with training(progress) as show:
-        path = train_and_export(recipe, run, data=data, overrides=overrides, max_minutes=max_minutes, resume=resume, report=show)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # how processes find each other is nobody's concern
+    first = is_first()  # others that Fabric started with this very command line train along and say nothing
+    options: dict[str, Any] = {"data": data, "overrides": overrides, "max_minutes": max_minutes, "resume": resume}
+    try:
+        with training(progress if first else "none") as show:
+            path = train_and_export(recipe, run, **options, device=device, devices=devices, report=show)
+    except SrGeoError:
+        if first:
+            raise
+        raise click.exceptions.Exit(1) from None
+    if not first:
+        return
     installed = _install(path) if install else None
     if progress == "json":
         json_line({"stage": "done", "model": str(path), "installed": installed and str(installed.path)})
@@ -113,7 +143,7 @@ def new_region(folder: Path, *, output: Path | None, bands: dict[str, int], over
     writes a recipe that starts from a shipped model and holds a strip of your rasters out. Nothing in DIR is changed.
     """
     need_training()
-    from sr_geo.raster.write import check_target
+    from sr_geo.raster.target import check_target
     from sr_geo.train.region import explain, make_plan, survey_folder, write_recipe
     from sr_geo.train.region.writing import slug
 

@@ -70,6 +70,7 @@ def card_of(recipe: Recipe, net: Generator, *, commit: str, quality: Sequence[Qu
         exact_halo=exact,
         sigma=recipe.blur,
         commutes_with_gain_and_offset=net.commutes,
+        standardised=recipe.standardised,
         leaning=recipe.leaning,
         parameters=_parameters(net),
         training=tuple(

@@ -9,6 +9,7 @@ from sr_geo.train.loop import Progress, train
 from sr_geo.train.recipe import Recipe, load_recipe
 from sr_geo.train.samples.sections import RasterSource
 from sr_geo.train.samples.splits import find_files
+from sr_geo.train.together import is_first
 
 
 def train_and_export(
@@ -19,6 +20,8 @@ def train_and_export(
     overrides: Sequence[str] = (),
     max_minutes: float | None = None,
     resume: bool = False,
+    device: str = "auto",
+    devices: int = 1,
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> Path:
     """Run a recipe and export what it made.
@@ -30,19 +33,22 @@ def train_and_export(
         overrides: ``key=value`` changes of the recipe.
         max_minutes: stop in time.
         resume: go on with the run in the folder.
+        device: `auto`, `cpu` or `cuda`.
+        devices: how many GPUs, or processes on a CPU, share the work.
         report: called after every step.
 
     Returns:
-        The ONNX file in the folder of the run.
+        The ONNX file in the folder of the run; the first of several processes writes it.
 
     Raises:
-        RecipeError, TrainingDataError, TrainingError: each with what to do.
+        RecipeError, TrainingDataError, TrainingError, OptionError: each with what to do.
     """
     recipe = load_recipe(recipe_path, tuple(overrides))
     folder = run or Path("runs") / recipe.name
-    train(recipe, data_root=data, run=folder, resume=resume, max_minutes=max_minutes, report=report)
+    train(recipe, data_root=data, run=folder, resume=resume, max_minutes=max_minutes, device=device, devices=devices, report=report)
     path = folder / f"{recipe.name}.onnx"
-    export_run(folder, path)
+    if is_first():
+        export_run(folder, path)
     return path
 
 

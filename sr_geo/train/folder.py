@@ -4,8 +4,9 @@ import csv
 import json
 import math
 import os
+import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -31,8 +32,7 @@ def describe(run: Path, recipe: Recipe, pools: Sequence[Pool], *, networks: Sequ
         networks: perceptual networks and the provenance of their weights.
         start: what the weights started from.
     """
-    (run / "recipe.json").write_text(recipe.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    (run / "recipe.yaml").write_text(dump_recipe(recipe), encoding="utf-8")
+    _write_recipe(run, recipe)
     files = sorted({path for pool in pools for path in pool.files})
     about = {
         "commit": _commit(),
@@ -102,11 +102,21 @@ def _tensorboard(folder: Path) -> "SummaryWriter | None":
     return SummaryWriter(str(folder))
 
 
-def take(run: Path, *, resume: bool) -> None:
-    """Make the folder of a run.
+Changes = Mapping[str, tuple[object, object]]
+"""Keys of a recipe that are not what they were: before and now."""
+
+_FREE = re.compile(r"loop\.(?!optimiser$).*|title|limits|licence|leaning|(sources|validation)\.\d+\.(name|licence)")
+"""Keys of a recipe that a run may go on with changed: how long and how fast, and words."""
+
+
+def take(run: Path, recipe: Recipe, *, resume: bool) -> Changes:
+    """Make the folder of a run, or make sure that the recipe may go on with the run in it.
+
+    Returns:
+        For a run that goes on what has changed in its recipe.
 
     Raises:
-        TrainingError: it holds a run already and it is not to go on, or it cannot be written.
+        TrainingError: it holds a run already and it is not to go on, the run is another one, or the folder cannot be written.
     """
     if run.exists() and (not run.is_dir() or any(run.iterdir())) and not resume:
         raise TrainingError(f"{run}: holds a run already; go on with it (--resume) or name another folder (--run)")
@@ -114,3 +124,53 @@ def take(run: Path, *, resume: bool) -> None:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TrainingError(f"{run}: cannot be made ({error.strerror}); name another folder (--run)") from error
+    if not (run / "recipe.json").exists() or not (run / "state.safetensors").exists():
+        return {}
+    before = Recipe.model_validate_json((run / "recipe.json").read_text(encoding="utf-8"))
+    changed = find_changes(before, recipe)
+    fixed = [key for key in changed if not _FREE.fullmatch(key)]
+    if recipe.losses.adversarial is not None and recipe.losses.adversarial.discriminator.family == "vgg":
+        fixed += [key for key in changed if key in ("loop.patch", "loop.border")]  # the discriminator is made for one size
+    if fixed:
+        was, now = changed[fixed[0]]
+        more = f" (and {len(fixed) - 1} more: {', '.join(fixed[1:4])})" if len(fixed) > 1 else ""
+        raise TrainingError(
+            f"{run}: {fixed[0]} was {was}, now it is {now}{more}; --resume needs the same recipe and --set, only loop and words "
+            "may change: repeat them, or start another run (--run DIR)"
+        )
+    return changed
+
+
+def find_changes(before: Recipe, now: Recipe) -> Changes:
+    """Keys whose values differ, such as ``loop.iterations``."""
+    one, other = (dict(_flat(recipe.model_dump(mode="json"))) for recipe in (before, now))
+    return {key: (one.get(key), other.get(key)) for key in {**one, **other} if one.get(key) != other.get(key)}
+
+
+def _flat(value: object, key: str = "") -> Iterator[tuple[str, object]]:
+    """Keys and values of nested mappings, and of lists of mappings."""
+    inner: Iterable[tuple[object, object]] | None = None
+    if isinstance(value, dict):
+        inner = value.items()
+    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        inner = enumerate(value)
+    if inner is None:
+        yield key, value
+        return
+    for name, item in inner:
+        yield from _flat(item, f"{key}.{name}" if key else str(name))
+
+
+def note_resumed(run: Path, recipe: Recipe, changed: Changes, *, step: int) -> None:
+    """Let the folder say what a run that goes on goes on with; nothing is written where nothing has changed."""
+    if not changed:
+        return
+    about = json.loads((run / "data.json").read_text(encoding="utf-8"))
+    about.setdefault("resumed", []).append({"step": step, "changed": {key: list(values) for key, values in changed.items()}})
+    (run / "data.json").write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    _write_recipe(run, recipe)
+
+
+def _write_recipe(run: Path, recipe: Recipe) -> None:
+    (run / "recipe.json").write_text(recipe.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    (run / "recipe.yaml").write_text(dump_recipe(recipe), encoding="utf-8")

@@ -2,8 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,8 +14,8 @@ from torch.optim import Adam, Optimizer
 
 from sr_geo.errors import TrainingError
 from sr_geo.train import folder
-from sr_geo.train.losses import AdversarialSection, Objective
-from sr_geo.train.losses.adversarial import fake_part, generator_loss, real_part
+from sr_geo.train.losses import Objective
+from sr_geo.train.losses.adversarial import Kind, fake_part, generator_loss, real_part
 from sr_geo.train.losses.objective import total
 from sr_geo.train.muon import Muon
 from sr_geo.train.nets import Generator, build_discriminator
@@ -26,9 +25,10 @@ from sr_geo.train.samples.batches import Batch, Batches, make_loader
 from sr_geo.train.samples.pool import Pool, open_pool
 from sr_geo.train.start import Start, build, find_start, start_from
 from sr_geo.train.state import State
+from sr_geo.train.together import average_gradients, choose_device, end_others, is_first, latest, one_end
 from sr_geo.train.validate import conditions, draw_sheet, validate
 
-SAVE_EVERY = 300.0
+SAVE_EVERY = 120.0
 """Seconds after which the state is saved, besides at every validation: a killed run loses no more."""
 
 
@@ -69,63 +69,93 @@ def train(
         resume: go on with the run in the folder.
         max_minutes: stop in time, with usable weights.
         device: `auto`, `cpu` or `cuda`.
-        devices: how many GPUs, or processes on a CPU, share the work; the batch is for each of them.
+        devices: how many GPUs, or processes on a CPU, share the work; the batch is for each of them. Fabric starts the
+            others by calling the program of this process again, with its arguments.
         report: called after every step.
 
     Raises:
         TrainingDataError: the data does not fit the recipe.
-        TrainingError: the run folder is taken, memory does not suffice, or the loss is no number any more.
+        TrainingError: the run folder is taken or belongs to another recipe, memory does not suffice, or the loss is no number any more.
+        OptionError: there is no such device.
     """
-    folder.take(run, resume=resume)
-    fabric = Fabric(accelerator=device, devices=devices, precision=choose_precision(recipe.loop, device))
+    accelerator = choose_device(device, devices)
+    changed = folder.take(run, recipe, resume=resume) if is_first() else {}
+    fabric = Fabric(accelerator=accelerator, devices=devices, precision=choose_precision(recipe.loop, accelerator))
     fabric.launch()
-    side, scale = recipe.loop.patch * recipe.model.scale, recipe.model.scale
-    pool = open_pool(recipe.sources, data_root, recipe.model.bands, size=side, scale=scale)
-    held_out = open_pool(recipe.validation, data_root, recipe.model.bands, size=8 * scale, scale=scale)
+    try:
+        with one_end(fabric):
+            work = _prepare(recipe, fabric, data_root, run, resume=resume, changed=changed)
+        _run(recipe, fabric, work, run, max_minutes=max_minutes, report=report)
+    except BaseException:
+        end_others(fabric)
+        raise
+    return run / "weights.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A run that is ready for its next step."""
+
+    state: State
+    start: Start | None
+    """What it started from, where it starts now."""
+    batches: Batches
+    held_out: Pool
+
+
+def _prepare(recipe: Recipe, fabric: Fabric, data_root: Path, run: Path, *, resume: bool, changed: folder.Changes) -> _Work:
+    """Open the imagery, make the networks or take them up again, and write down what goes in."""
+    loop, bands, scale = recipe.loop, recipe.model.bands, recipe.model.scale
+    pool = open_pool(recipe.sources, data_root, bands, size=loop.patch * scale, scale=scale, standardised=recipe.standardised)
+    held_out = open_pool(recipe.validation, data_root, bands, size=8 * scale, scale=scale, standardised=recipe.standardised)
     goes_on = resume and (run / "state.safetensors").exists()
     start = None if goes_on or recipe.init is None else find_start(recipe.init)  # a resumed run does not need where it came from
     state = begin(recipe, fabric, start)
     if goes_on:
         state.restore(run)
-    elif fabric.is_global_zero:
+    if fabric.is_global_zero and not goes_on:
         folder.describe(run, recipe, (pool, held_out), networks=state.objective.describe(), start="" if start is None else start.title)
-    loop = recipe.loop
+    elif fabric.is_global_zero:
+        folder.note_resumed(run, recipe, changed, step=state.step)
     batches = Batches(pool, recipe.degradation, loop.batch, loop.patch, scale, loop.seed, fabric.global_rank)
-    loader = make_loader(batches, range(state.step, loop.iterations), workers=loop.workers)
-    wrapped = _wrap(fabric, state)
+    return _Work(state, start, batches, held_out)
+
+
+def _run(
+    recipe: Recipe, fabric: Fabric, work: _Work, run: Path, *, max_minutes: float | None, report: Callable[[Progress], None]
+) -> None:
+    """All steps."""
+    loop, state, held_out = recipe.loop, work.state, work.held_out
+    loader = make_loader(work.batches, range(state.step, loop.iterations), workers=loop.workers, pinned=fabric.device.type == "cuda")
+    ahead = iter(loader)
     started, saved, running = time.monotonic() - state.seconds, time.monotonic(), math.nan
     checked = state.step
     with folder.Log(run, [condition.column for condition in conditions(recipe)], kept=fabric.is_global_zero) as log:
-        if start is not None and fabric.is_global_zero:  # what training has to be better than
-            report(Progress(0, loop.iterations, math.nan, _check(recipe, state, held_out, log, math.nan), math.nan))
-        for batch in loader:
-            done = fraction_done(state, loop.iterations, max_minutes)
-            if done >= 1.0:
-                break
+        with one_end(fabric):
+            if work.start is not None and fabric.is_global_zero:  # what training has to be better than
+                report(Progress(0, loop.iterations, math.nan, _check(recipe, state, held_out, log, math.nan), math.nan))
+        while (done := fraction_done(state, loop.iterations, max_minutes)) < 1.0:
+            with one_end(fabric):
+                batch = fabric.to_device(next(ahead))
             set_rates(state, recipe, done)
-            with _careful():
-                terms = train_step(fabric, state, wrapped, fabric.to_device(batch), recipe)
-            bad = [name for name, value in terms.items() if not math.isfinite(value)]  # the discriminator's too, before it is saved
-            if bad:
-                found = f"loss is {terms[bad[0]]} ({', '.join(bad)}) at step {state.step}"
-                raise TrainingError(f"{found}; the last good state is kept: lower loop.learning_rate, then --resume")
+            terms = train_step(fabric, state, batch, recipe)
             running = terms["all"] if math.isnan(running) else 0.98 * running + 0.02 * terms["all"]
             state.follow(loop.ema)
             state.step += 1
-            state.seconds = fabric.broadcast(time.monotonic() - started)  # one clock for all processes: their rates and their end
+            state.seconds = latest(fabric, time.monotonic() - started)
             gain = None
             log.terms(state.step, terms)
-            if fabric.is_global_zero and (state.step % loop.validate_every == 0 or state.step == loop.iterations):
-                gain, checked = _check(recipe, state, held_out, log, running), state.step
-            elif fabric.is_global_zero and time.monotonic() - saved > SAVE_EVERY:
-                state.save(run)
-                saved = time.monotonic()
+            with one_end(fabric):
+                if fabric.is_global_zero and (state.step % loop.validate_every == 0 or state.step == loop.iterations):
+                    gain, checked = _check(recipe, state, held_out, log, running), state.step
+                elif fabric.is_global_zero and time.monotonic() - saved > SAVE_EVERY:
+                    state.save(run)
+                    saved = time.monotonic()
             done = fraction_done(state, loop.iterations, max_minutes)
             report(Progress(state.step, loop.iterations, running, gain, max(0.0, state.seconds * (1.0 - done) / done)))
-        if state.step > checked and fabric.is_global_zero:  # stopped by time
-            report(Progress(state.step, loop.iterations, running, _check(recipe, state, held_out, log, running), 0.0))
-    fabric.barrier()  # the weights are there for all processes
-    return run / "weights.safetensors"
+        with one_end(fabric):
+            if state.step > checked and fabric.is_global_zero:  # stopped by time
+                report(Progress(state.step, loop.iterations, running, _check(recipe, state, held_out, log, running), 0.0))
 
 
 def _check(recipe: Recipe, state: State, held_out: Pool, log: folder.Log, loss: float) -> float:
@@ -194,16 +224,45 @@ def set_rates(state: State, recipe: Recipe, done: float) -> None:
             group["lr"] = rate * factor
 
 
-@dataclass(frozen=True, slots=True)
-class Wrapped:
-    """The networks as Fabric runs them: in its precision, and together with the other processes."""
+def train_step(fabric: Fabric, state: State, batch: Batch, recipe: Recipe) -> dict[str, float]:
+    """One update of the generator, and of the discriminator where there is one; the terms of the loss.
 
-    net: nn.Module
-    discriminator: nn.Module | None
+    Raises:
+        TrainingError: memory does not suffice or a term is no number, here or in another process.
+    """
+    adversarial = recipe.losses.adversarial
+    with one_end(fabric):
+        terms, pictures = _objective(fabric, state, batch, recipe)
+        loss = total(terms)
+        for optimiser in state.optimisers:
+            optimiser.zero_grad(set_to_none=True)
+        fabric.backward(loss)
+    average_gradients(fabric, state.net, *state.objective.magnitudes)
+    nn.utils.clip_grad_norm_(state.net.parameters(), recipe.loop.clip)
+    for optimiser in state.optimisers:
+        optimiser.step()
+    values = {name: value.detach() for name, value in terms.items()} | {"all": loss.detach()}
+    if adversarial is not None and pictures is not None and state.discriminator is not None and state.discriminator_optimiser is not None:
+        with one_end(fabric):
+            state.discriminator_optimiser.zero_grad(set_to_none=True)
+            values["discriminator"] = _judge(fabric, state.discriminator, pictures[0].detach(), pictures[1], kind=adversarial.kind)
+        average_gradients(fabric, state.discriminator)
+        state.discriminator_optimiser.step()
+    told = dict(zip(values, torch.stack(list(values.values())).tolist(), strict=True))  # one wait for the GPU and not one for each
+    with one_end(fabric):
+        bad = [name for name, value in told.items() if not math.isfinite(value)]  # the discriminator's too, before it is saved
+        if bad:
+            found = f"loss is {told[bad[0]]} ({', '.join(bad)}) at step {state.step}"
+            raise TrainingError(f"{found}; the last good state is kept: lower loop.learning_rate, then --resume")
+    return told
 
 
-def train_step(fabric: Fabric, state: State, wrapped: Wrapped, batch: Batch, recipe: Recipe) -> dict[str, float]:
-    """One update of the generator, and of the discriminator where there is one; the terms of the loss."""
+Pictures = tuple[Tensor, Tensor]
+"""What the discriminator sees: enhanced and true, ``(N, C, H, W)``."""
+
+
+def _objective(fabric: Fabric, state: State, batch: Batch, recipe: Recipe) -> tuple[dict[str, Tensor], Pictures | None]:
+    """The terms of the generator's loss, and the pictures that the discriminator is to judge."""
     hr, lr, sigma = batch
     lr = lr.contiguous(memory_format=torch.channels_last)
     edge = recipe.loop.border
@@ -211,75 +270,47 @@ def train_step(fabric: Fabric, state: State, wrapped: Wrapped, batch: Batch, rec
     edge *= recipe.model.scale
     fine = (..., slice(edge, -edge or None), slice(edge, -edge or None))
     average = state.averaged(lr, sigma)[fine] if recipe.losses.artifacts else None
-    sr, hr = wrapped.net(lr, sigma)[fine], hr[fine]
+    sr, hr = _through(fabric, state.net, lr, sigma)[fine], hr[fine]
     terms = state.objective(sr, hr, lr[coarse], sigma, average)
     adversarial = recipe.losses.adversarial
-    pictures = None if adversarial is None else (to_picture_range(sr, hr, recipe.units), to_picture_range(hr, hr, recipe.units))
-    if adversarial is not None and pictures is not None and (weight := adversarial.weight_at(state.step)):
-        terms["adversarial"] = weight * _fooling(wrapped, *pictures, adversarial)
-    loss = total(terms)
-    for optimiser in state.optimisers:
-        optimiser.zero_grad(set_to_none=True)
-    fabric.backward(loss)
-    nn.utils.clip_grad_norm_(state.net.parameters(), recipe.loop.clip)
-    for optimiser in state.optimisers:
-        optimiser.step()
-    values = {name: float(value.detach()) for name, value in terms.items()} | {"all": float(loss.detach())}
-    if adversarial is not None and pictures is not None and wrapped.discriminator is not None and state.discriminator_optimiser is not None:
-        judge, optimiser = wrapped.discriminator, state.discriminator_optimiser
-        values["discriminator"] = _judge(fabric, judge, optimiser, pictures[0].detach(), pictures[1], section=adversarial)
-    return values
+    if adversarial is None or state.discriminator is None:
+        return terms, None
+    pictures = (to_picture_range(sr, hr, recipe.units), to_picture_range(hr, hr, recipe.units))
+    if weight := adversarial.weight_at(state.step):
+        terms["adversarial"] = weight * _fooling(fabric, state.discriminator, pictures, adversarial.kind)
+    return terms, pictures
 
 
-def _fooling(wrapped: Wrapped, sr: Tensor, hr: Tensor, section: AdversarialSection) -> Tensor:
+def _through(fabric: Fabric, net: nn.Module, *inputs: Tensor) -> Tensor:
+    """What a network makes of something, computed in the precision of the run, as float32."""
+    with fabric.autocast():
+        result: Tensor = net(*inputs)
+    return result.float()
+
+
+def _fooling(fabric: Fabric, judge: nn.Module, pictures: Pictures, kind: Kind) -> Tensor:
     """The generator's adversarial loss; the discriminator's weights take no gradient from it."""
-    assert wrapped.discriminator is not None
-    wrapped.discriminator.requires_grad_(False)
+    judge.requires_grad_(False)
     with torch.no_grad():
-        real = wrapped.discriminator(hr)
-    return generator_loss(wrapped.discriminator(sr), real, section.kind)
+        real = _through(fabric, judge, pictures[1])
+    return generator_loss(_through(fabric, judge, pictures[0]), real, kind)
 
 
-def _judge(fabric: Fabric, judge: nn.Module, optimiser: Optimizer, sr: Tensor, hr: Tensor, *, section: AdversarialSection) -> float:
-    """One update of the discriminator, true and enhanced pictures in passes of their own as BasicSR does it; its loss."""
+def _judge(fabric: Fabric, judge: nn.Module, sr: Tensor, hr: Tensor, *, kind: Kind) -> Tensor:
+    """The discriminator's gradients, true and enhanced pictures in passes of their own as BasicSR does it; its loss."""
     judge.requires_grad_(True)
-    optimiser.zero_grad(set_to_none=True)
     with torch.no_grad():
-        fake = judge(sr)
-    real = judge(hr)
-    first = real_part(real, fake, section.kind)
+        fake = _through(fabric, judge, sr)
+    real = _through(fabric, judge, hr)
+    first = real_part(real, fake, kind)
     fabric.backward(first)
-    second = fake_part(judge(sr), real, section.kind)
+    second = fake_part(_through(fabric, judge, sr), real, kind)
     fabric.backward(second)
-    optimiser.step()
-    return float(first.detach() + second.detach())
-
-
-def _wrap(fabric: Fabric, state: State) -> Wrapped:
-    net = fabric.setup_module(state.net)
-    judge = None if state.discriminator is None else fabric.setup_module(state.discriminator)
-    return Wrapped(net, judge)
+    return (first + second).detach()
 
 
 def choose_precision(loop: LoopSection, device: str) -> Literal["32-true", "bf16-mixed"]:
     """`auto`: bf16 where a GPU does it in hardware; on most CPUs it would only be slower."""
     if loop.precision != "auto":
         return loop.precision
-    return "bf16-mixed" if device != "cpu" and torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32-true"
-
-
-@contextmanager
-def _careful() -> Iterator[None]:
-    """Lack of memory said in one line.
-
-    Raises:
-        TrainingError: there was.
-    """
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise TrainingError("out of GPU memory: lower loop.batch or loop.patch (--set loop.batch=4), then --resume") from error
-    except RuntimeError as error:
-        if "allocate memory" not in str(error):  # PyTorch's words on a CPU
-            raise
-        raise TrainingError("out of memory: lower loop.batch or loop.patch (--set loop.batch=2), then --resume") from error
+    return "bf16-mixed" if device == "cuda" and torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32-true"

@@ -29,6 +29,10 @@ class ModelSection(Section):
     growth: int | None = Field(default=None, gt=0)
     """Channels that a convolution inside a dense block adds, for rrdbnet; by default half the width."""
     scale: Literal[2, 4] = 4
+    sees_blur: bool = True
+    """For compact, where the degradation states a blur: whether the network is told it. A network that is not must do for all."""
+    biases: bool = False
+    """For compact: with biases, for pictures in 0…1. Without, the network commutes with gain and offset, as rasters need it."""
 
 
 class LoopSection(Section):
@@ -86,6 +90,10 @@ class Recipe(Section):
     def _fits_together(self) -> "Recipe":
         if self.losses.consistency and not isinstance(self.degradation, SensorDegradation):
             raise ValueError("losses.consistency needs a degradation of kind sensor: no other one tells its blur")
+        if self.model.biases and (self.domain == "satellite" or self.model.family != "compact"):
+            raise ValueError("model.biases is for compact networks for pictures in 0…1: leave it out")
+        if self.losses.spectral_angle and self.standardised:
+            raise ValueError("losses.spectral_angle: rrdbnet and srresnet get satellite bands without their level; leave it out")
         if isinstance(self.degradation, NoDegradation) and any(source.kind != "pairs" for source in (*self.sources, *self.validation)):
             raise ValueError("degradation.kind is none: then every source must be of kind pairs")
         return self
@@ -96,9 +104,14 @@ class Recipe(Section):
         return "spread" if self.domain == "satellite" else "unit"
 
     @property
+    def standardised(self) -> bool:
+        """Whether the network is given each band less its level, in units of its spread: rasters, to one that does not commute."""
+        return self.domain == "satellite" and self.model.family != "compact"
+
+    @property
     def blur(self) -> tuple[float, float] | None:
         """Range of the blur that the network is told, in output pixels; None where it is told none."""
-        if self.model.family != "compact":
+        if self.model.family != "compact" or not self.model.sees_blur:
             return None
         if isinstance(self.degradation, SensorDegradation | XrayDegradation):
             return self.degradation.sigma

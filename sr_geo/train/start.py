@@ -39,6 +39,7 @@ def build(model: ModelSection, *, sees_blur: bool) -> Generator:
         blocks=model.blocks,
         growth=model.growth,
         sees_blur=sees_blur,
+        biases=model.biases,
     )
 
 

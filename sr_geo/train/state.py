@@ -35,9 +35,9 @@ class State:
     def follow(self, decay: float) -> None:
         """Let the average follow the weights; quicker in the first steps, when it still holds the initial ones."""
         decay = min(decay, (1.0 + self.step) / (10.0 + self.step))
+        weights = self.net.state_dict()
         with torch.no_grad():
-            for name, value in self.net.state_dict().items():
-                self.average[name].lerp_(value, 1.0 - decay)
+            torch._foreach_lerp_([self.average[name] for name in weights], list(weights.values()), 1.0 - decay)  # one call and not hundreds
 
     @torch.no_grad()
     def averaged(self, lr: Tensor, sigma: Tensor) -> Tensor:

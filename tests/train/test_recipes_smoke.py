@@ -38,6 +38,7 @@ def shrink(name: str) -> tuple[str, ...]:
     if recipe.losses.adversarial is not None:
         changes.append("losses.adversarial.discriminator.width=2")
     changes += [f"losses.perceptual.{index}.weights=random" for index in range(len(recipe.losses.perceptual))]
+    changes += [f"validation.{index}.reduced=[1, 1]" for index, source in enumerate(recipe.validation) if source.kind == "images"]
     changes += [f"validation.{index}.count=1" for index, source in enumerate(recipe.validation) if source.kind == "plates"]
     return tuple(changes)
 

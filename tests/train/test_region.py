@@ -89,6 +89,9 @@ def test_what_cannot_be_used_is_said(tmp_path: Path) -> None:
     assert "write them as nodata first" in said["masked.tif"]
     assert "unpack it" in said["packed.zip"]
     assert survey_folder(tmp_path, roles={"blue": 3, "green": 2, "red": 1, "nir": 4})[0][0].bands == ("red", "green", "blue", "nir")
+    usable, refused = survey_folder(tmp_path, roles={"nir": 7})  # others may have so many bands
+    assert not usable
+    assert "give numbers from 1 to" in {one.name: one.reason for one in refused}["nameless.tif"]
 
 
 def test_share_of_data(tmp_path: Path) -> None:

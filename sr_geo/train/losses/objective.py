@@ -66,6 +66,11 @@ class Objective(nn.Module):
         """Networks, taps and provenance of the weights of the perceptual terms, as a card states them."""
         return [term.describe() for term in self.perceptual if isinstance(term, PerceptualTerm)]
 
+    @property
+    def magnitudes(self) -> list[Tensor]:
+        """The running magnitudes, one tensor for each perceptual term: what several processes must bring to their mean after a step."""
+        return [term.running for term in self.perceptual if isinstance(term, PerceptualTerm)]
+
     def run_state(self) -> dict[str, Tensor]:
         """What must be kept for a run to go on exactly: the running magnitudes."""
         return {

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from importlib import resources
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sr_geo.radiometry import Float
 from sr_geo.train.perceptual import Units, load_backbone
 from sr_geo.train.perceptual.backbone import StagedBackbone
 from sr_geo.train.perceptual.bands import as_pictures, band_triples, to_picture_range
@@ -85,6 +87,12 @@ class DistsTerm(nn.Module):
                 structure = (2.0 * both + 1e-6) / (var_x + var_y + 1e-6)
                 similar = similar + (a * texture).sum(1) + (b * structure).sum(1)
             return 1.0 - similar.mean()
+
+    def of_pictures(self, a: Float, b: Float) -> float:
+        """The distance of two pictures ``(C, H, W)`` in the unit of the samples, as a measure."""
+        with torch.no_grad():
+            x, y = (torch.from_numpy(np.ascontiguousarray(picture, np.float32))[None] for picture in (a, b))
+            return float(self(x, y))
 
     def _stages(self, pictures: Tensor) -> list[Tensor]:
         """The picture itself and the last activated map of each block, with smooth pooling between blocks."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sr_geo.errors import OptionError
@@ -116,10 +116,7 @@ class PerceptualTerm(nn.Module):
         return F.mse_loss(ours, theirs) / magnitude**2
 
     def _follow(self, current: Tensor) -> Tensor:
-        """Magnitudes to divide by; in training mode the running ones move towards `current` first, alike on all ranks."""
-        if self.training and distributed.is_available() and distributed.is_initialized():
-            distributed.all_reduce(current)
-            current /= distributed.get_world_size()
+        """Magnitudes to divide by; in training mode the running ones move towards `current` first."""
         unseen = self.running == 0.0
         if self.training:
             self.running = torch.where(unseen, current, self.running.lerp(current, 1.0 - MOMENTUM))

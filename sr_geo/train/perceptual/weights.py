@@ -4,7 +4,8 @@
 
 1. the files of torchvision or Keras in the folders of `weight_folders`;
 2. for VGG16 and MobileNetV2 the packages named in `packaged.py`; VGG19 is made of VGG16 by identity layers;
-   ResNet152V2 is a file of distilled features, written by training/distil_resnet152v2.py, in the same folders.
+   ResNet152V2 is a file of distilled features, written by training/distil_resnet152v2.py, in the same folders;
+3. files that training/pack_data.py wrote from the above, in the same folders.
 
 `random` is for tests. The string that comes with a network says which it was, and belongs into a model's card.
 """
@@ -32,6 +33,9 @@ NETWORKS = ("vgg16", "vgg19", "mobilenetv2", "resnet152v2")
 """Besides these, `timm:NAME` is any convolutional network of timm."""
 
 DISTILLED = "resnet152v2-distilled.safetensors"
+
+PACKED = "-packed.safetensors"
+"""Behind the name of a network: its file in halves, written by training/pack_data.py for another machine."""
 
 DEFAULT_TAPS: Mapping[str, Mapping[str, float]] = {
     "vgg16": {"block5_conv3": 1.0},
@@ -155,8 +159,9 @@ def _load_auto(name: str, taps: Collection[str]) -> tuple[Backbone, str]:
         net, _ = _load_file(name, path, taps)
         net.sound_until = packaged.MOBILENETV2.sound_until if packaged.MOBILENETV2.sound_until in net.taps else None
         return net, packaged.MOBILENETV2.provenance
-    if name == "resnet152v2" and (path := _find(DISTILLED)) is not None:
-        return _load_file(name, path, taps)
+    for file in ([DISTILLED] if name == "resnet152v2" else []) + [f"{name}{PACKED}"]:
+        if (path := _find(file)) is not None:
+            return _load_file(name, path, taps)
     raise TrainingError(f"{name}: no weights here; {_advice(name)}, or give a file, or source random for a test")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sr_geo.errors import InputError, TrainingDataError
+from sr_geo.errors import InputError, OptionError, TrainingDataError
 from sr_geo.grid import Window
 from sr_geo.raster.bands import Contents, Grid
 from sr_geo.raster.dataset import open_checked
@@ -77,7 +77,7 @@ def survey_folder(folder: Path, *, roles: Mapping[str, int] | None = None) -> tu
                 raise InputError("packed; training reads many small windows, so unpack it first")
             single = path.suffix.lower() in _RASTERS
             found.append((read_contents(str(path), roles or {} if single else {}, ()), name))
-        except InputError as error:
+        except (InputError, OptionError) as error:  # of the roles given, not every raster has the bands
             refused.append(Refused(name, str(error).removeprefix(f"{path}: ")))
     usable = []
     for name, contents in _joined(found):

@@ -57,8 +57,11 @@ class Batches(Dataset[Batch]):
         return patch.hr, lr, sigma
 
 
-def make_loader(batches: Batches, steps: range, *, workers: int) -> DataLoader[Batch]:
-    """The batches of `steps` in order, made ahead by `workers` processes (0: by this one, when asked for)."""
+def make_loader(batches: Batches, steps: range, *, workers: int, pinned: bool = False) -> DataLoader[Batch]:
+    """The batches of `steps` in order, made ahead by `workers` processes (0: by this one, when asked for).
+
+    `pinned`: in memory that a GPU reads by itself, while the network goes on.
+    """
     return DataLoader(
         batches,
         batch_size=None,  # a step's batch is one item
@@ -66,6 +69,7 @@ def make_loader(batches: Batches, steps: range, *, workers: int) -> DataLoader[B
         num_workers=workers,
         prefetch_factor=4 if workers else None,
         persistent_workers=False,
+        pin_memory=pinned,
     )
 
 

@@ -1,5 +1,6 @@
 """Pictures that can only be decoded whole, kept while they fit a budget of memory."""
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from sr_geo.grid import Window
 from sr_geo.radiometry import Float, Mask
@@ -70,6 +72,8 @@ class Picture:
     """For each band of the model its index in an RGB picture; None for gray."""
     decode: Callable[[Path, int], Decoded]
     turns: Turns
+    reduced: tuple[float, float] = (1.0, 1.0)
+    """Range of factors by which the picture is made smaller."""
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -94,16 +98,32 @@ class Picture:
         return x if len(x) == 1 else np.tensordot(LUMA, x, 1)[None]
 
     def draw(self, size: int, rng: np.random.Generator) -> Patch | None:
-        """A window anywhere, turned."""
-        x = self.read(draw_window(Window(0, 0, self.height, self.width), size, rng))
-        return None if x is None else turn(Patch(x), self.turns, rng)
+        """A window anywhere, made smaller and turned."""
+        low, high = self.reduced
+        high = max(low, min(high, min(self.height, self.width) / size))
+        factor = math.exp(rng.uniform(math.log(low), math.log(high))) if high > 1.0 else 1.0
+        side = min(round(size * factor), self.height, self.width)
+        x = self.read(draw_window(Window(0, 0, self.height, self.width), side, rng))
+        return None if x is None else turn(Patch(resized(x, size, size)), self.turns, rng)
 
     def held_out(self, size: int, multiple: int) -> Iterator[Patch]:
         """All windows without a hole."""
-        for window in lay_windows(Window(0, 0, self.height, self.width), size, multiple):
-            x = self.read(window)
+        factor = self.reduced[1]
+        height, width = int(self.height / factor), int(self.width / factor)
+        for window in lay_windows(Window(0, 0, height, width), size, multiple):
+            edges = (round(place * factor) for place in (window.row, window.column, window.height, window.width))
+            x = self.read(Window(*edges).intersection(Window(0, 0, self.height, self.width)))
             if x is not None:
-                yield Patch(x)
+                yield Patch(resized(x, window.height, window.width))
+
+
+def resized(x: Float, height: int, width: int) -> Float:
+    """``(C, H, W)``, 0…1, at another size by Lanczos' kernel, which averages where it makes smaller."""
+    if x.shape[1:] == (height, width):
+        return x
+    planes = [Image.fromarray(np.ascontiguousarray(plane)).resize((width, height), Image.Resampling.LANCZOS) for plane in x]
+    out: Float = np.clip(np.stack([np.asarray(plane) for plane in planes]), 0.0, 1.0)
+    return out
 
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from sr_geo.errors import MissingPartError, TrainingDataError
-from sr_geo.radiometry import Mask
+from sr_geo.imaging.dicom_values import stored_range
 from sr_geo.train.samples.decoded import Decoded, Picture
 from sr_geo.train.samples.imagery import Skipped
 from sr_geo.train.samples.sections import DicomSource
@@ -52,10 +51,9 @@ def open_dicom(source: DicomSource, root: Path, bands: Sequence[str], *, size: i
 
 
 def decode_frame(path: Path, frame: int) -> Decoded:
-    """Stored values ``(1, H, W)`` of one frame.
+    """Stored values ``(1, H, W)`` of one frame, with what stands for 0 and 1: the same as when DICOM files are enlarged.
 
-    0 is the lowest value that the stored bits can hold and 1 the highest, turned round for MONOCHROME1, so that dense
-    tissue is bright in every picture. Padding is not valid.
+    Padding is not valid.
 
     Raises:
         ValueError: no picture in the file, or one in colour.
@@ -67,13 +65,9 @@ def decode_frame(path: Path, frame: int) -> Decoded:
         warnings.simplefilter("ignore")  # what pydicom has to say of odd headers does not change the pixels
         header = _read_header(path)
         stored: NDArray[Any] = pixel_array(path, index=frame, raw=True)
-    bits = int(header.BitsStored)
-    low = -(2 ** (bits - 1)) if header.PixelRepresentation else 0
-    high = low + 2**bits - 1
-    if int(stored.min()) < low or int(stored.max()) > high:
-        raise ValueError(f"holds values {stored.min()}…{stored.max()}, {bits} stored bits end at {low} and {high}")
-    dark, bright = (high, low) if header.PhotometricInterpretation == "MONOCHROME1" else (low, high)
-    return Decoded(stored[None], float(dark), float(bright), _find_valid(stored, header))
+    span = stored_range(header)
+    span.check(stored)
+    return Decoded(stored[None], float(span.dark), float(span.bright), span.valid(stored))
 
 
 def _read_header(path: Path) -> "Dataset":
@@ -91,12 +85,3 @@ def _count_frames(path: Path) -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return int(_read_header(path).get("NumberOfFrames", 1) or 1)
-
-
-def _find_valid(stored: NDArray[Any], header: "Dataset") -> Mask | None:
-    """Which pixels are no padding (PixelPaddingValue, or all from it to PixelPaddingRangeLimit)."""
-    if "PixelPaddingValue" not in header:
-        return None
-    ends = [int(header[name].value) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit") if name in header]
-    padding = (stored >= min(ends)) & (stored <= max(ends))
-    return ~padding if bool(np.any(padding)) else None

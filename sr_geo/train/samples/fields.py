@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from sr_geo.radiometry import Float
 from sr_geo.train.samples.imagery import Patch
 
-SUPERSAMPLING = 2
+SUPERSAMPLING = 2  # of the drawing: two rows and two columns for each pixel
 _MOST = 40
 """Pieces of the busiest picture."""
 
@@ -85,5 +85,7 @@ def draw_fields(bands: int, size: int, rng: np.random.Generator) -> Float:
     common = rng.normal(0.0, 1.0, (1, count + 1)) * rng.choice((-1.0, 1.0), (bands, 1))
     values = contrast * (alike * common + (1.0 - alike) * rng.normal(0.0, 1.0, (bands, count + 1)))
     fine = values.astype(np.float32)[:, np.asarray(labels)]
-    picture: Float = fine.reshape(bands, size, SUPERSAMPLING, size, SUPERSAMPLING).mean(axis=(2, 4))
+    # The mean over 2 × 2, several times faster than NumPy's own over two axes.
+    rows = fine[:, ::SUPERSAMPLING] + fine[:, 1::SUPERSAMPLING]
+    picture: Float = (rows[..., ::SUPERSAMPLING] + rows[..., 1::SUPERSAMPLING]) * np.float32(0.25)
     return picture

@@ -1,15 +1,14 @@
 """Folders of pictures: PNG, JPEG, TIFF and whatever else Pillow reads."""
 
+import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from sr_geo.errors import TrainingDataError
 from sr_geo.train.samples.decoded import Decoded, Picture, band_order
@@ -35,13 +34,14 @@ def open_images(source: ImageSource, root: Path, bands: Sequence[str], *, size: 
     for path in list_files(source, root):
         try:
             _, height, width = decode_image(path, 0).pixels.shape
-        except (OSError, ValueError, SyntaxError, RasterioError, Image.DecompressionBombError) as error:
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             skipped.append(Skipped(path, f"no picture that can be read: {error}"))
             continue
-        if min(height, width) < size:
-            skipped.append(Skipped(path, f"{height} × {width} pixels, samples take {size} × {size}"))
+        needed = math.ceil(size * source.reduced[0])
+        if min(height, width) < needed:
+            skipped.append(Skipped(path, f"{height} × {width} pixels, samples take {needed} × {needed}"))
             continue
-        pictures.append(Picture(path, 0, height, width, order, decode_image, source.turns))
+        pictures.append(Picture(path, 0, height, width, order, decode_image, source.turns, source.reduced))
     if not pictures:
         raise TrainingDataError(f"source {source.name}: none of {len(skipped)} file(s) can be used; {skipped[0].path}: {skipped[0].reason}")
     return pictures, skipped
@@ -58,13 +58,25 @@ def decode_image(path: Path, frame: int) -> Decoded:
         if not deep:
             upright = ImageOps.exif_transpose(image)
             return Decoded(_planes(upright), 0.0, 255.0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(path) as dataset:
-            pixels = dataset.read(indexes=[1, 2, 3] if dataset.count >= 3 else [1])
+    pixels = _read_deep(path)
     if pixels.dtype != np.uint16:
         raise ValueError(f"{pixels.dtype} pixels; pictures have 8 or 16 bits without sign: give it as a source of kind rasters")
     return Decoded(pixels, 0.0, 65535.0)
+
+
+def _read_deep(path: Path) -> NDArray[Any]:
+    """The first band or the first three, of any depth."""
+    import rasterio  # where pictures have 8 bits, training needs no GDAL
+    from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with rasterio.open(path) as dataset:
+                pixels: NDArray[Any] = dataset.read(indexes=[1, 2, 3] if dataset.count >= 3 else [1])
+    except RasterioError as error:
+        raise ValueError(str(error)) from error
+    return pixels
 
 
 def _bits(image: Image.Image) -> int:

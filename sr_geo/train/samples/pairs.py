@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sr_geo.errors import TrainingDataError
 from sr_geo.grid import Window
+from sr_geo.radiometry import Standard, measure_standard
 from sr_geo.train.samples.imagery import Channels, Patch, draw_gains, draw_window, lay_windows, match_bands, restrict, turn
 from sr_geo.train.samples.rasters import SURVEY, Bands, open_bands, open_dataset, survey
 from sr_geo.train.samples.sections import PairSource, Turns
@@ -35,7 +36,8 @@ class Pair:
     gain: tuple[float, ...]
     """For each band that both have: fine = gain · coarse + shift, in stored values."""
     shift: tuple[float, ...]
-    spread: float
+    standard: Standard
+    """Of each band that both have, of the fine raster: what is subtracted, and what is divided by."""
     sigma: float
     turns: Turns
 
@@ -56,8 +58,9 @@ class Pair:
             return None
         gain, shift = (np.array(values, np.float32)[:, None, None] for values in (self.gain, self.shift))
         measured = coarse.astype(np.float32) * gain + shift
-        order, spread = self.channels.choose(rng), np.float32(self.spread)
-        return Patch(fine[order].astype(np.float32) / spread, measured[order] / spread, self.sigma)
+        order = self.channels.choose(rng)
+        sharp, soft = (self.standard.apply(planes)[order] for planes in (fine.astype(np.float32), measured))
+        return Patch(sharp, soft, self.sigma)
 
     def draw(self, size: int, rng: np.random.Generator) -> Patch | None:
         """A window on whole coarse pixels, turned and with the same random gains in both."""
@@ -75,8 +78,10 @@ class Pair:
                 yield patch
 
 
-def open_pairs(source: PairSource, root: Path, bands: Sequence[str], *, size: int, scale: int) -> list[Pair]:
-    """Put each fine raster beside its coarse one.
+def open_pairs(
+    source: PairSource, root: Path, bands: Sequence[str], *, size: int, scale: int, standardised: bool = False
+) -> list[Pair]:
+    """Put each fine raster beside its coarse one; `standardised` as in `open_rasters`.
 
     Raises:
         TrainingDataError: the numbers of files differ, the grids are not nested, they overlap too little, or a band is missing.
@@ -84,10 +89,11 @@ def open_pairs(source: PairSource, root: Path, bands: Sequence[str], *, size: in
     fine, coarse = (find_files(patterns, root, source=source.name) for patterns in (source.fine, source.coarse))
     if len(fine) != len(coarse):
         raise TrainingDataError(f"source {source.name}: {len(fine)} fine raster(s) for {len(coarse)} coarse one(s); each needs its partner")
-    return [_open(source, *files, bands, size=size, scale=scale) for files in zip(fine, coarse, strict=True)]
+    partners = zip(fine, coarse, strict=True)
+    return [_open(source, *files, bands, size=size, scale=scale, standardised=standardised) for files in partners]
 
 
-def _open(source: PairSource, fine: Path, coarse: Path, bands: Sequence[str], *, size: int, scale: int) -> Pair:
+def _open(source: PairSource, fine: Path, coarse: Path, bands: Sequence[str], *, size: int, scale: int, standardised: bool) -> Pair:
     wanted = [band for band in bands if band in source.fine_bands and band in source.coarse_bands]
     if not wanted:
         raise TrainingDataError(f"source {source.name}: none of the bands {list(bands)} is in both rasters")
@@ -102,14 +108,14 @@ def _open(source: PairSource, fine: Path, coarse: Path, bands: Sequence[str], *,
             f"source {source.name}: {fine} and {coarse} share {extent.height} × {extent.width} coarse pixels, "
             f"samples take {size // scale} × {size // scale}"
         )
-    gain, shift, spread = _compare(fine_bands, coarse_bands, extent, offset, scale)
-    if not (spread > 0.0 and np.isfinite(gain).all()):
+    gain, shift, standard = _compare(fine_bands, coarse_bands, extent, offset, scale, standardised=standardised)
+    if not (standard.spread[0] > 0.0 and np.isfinite(gain).all()):
         raise TrainingDataError(f"source {source.name}: {fine} and {coarse} have no valid pixel in common, or all are the same")
     if source.match == "none":
         gain, shift = np.ones_like(gain), np.zeros_like(shift)
     channels = Channels(tuple(wanted.index(band) if band in wanted else None for band in bands))
     values = tuple(gain.tolist()), tuple(shift.tolist())
-    return Pair(fine_bands, coarse_bands, channels, scale, extent, offset, *values, spread, source.sigma, source.turns)
+    return Pair(fine_bands, coarse_bands, channels, scale, extent, offset, *values, standard, source.sigma, source.turns)
 
 
 def find_offset(fine: Path, coarse: Path, scale: int) -> tuple[int, int]:
@@ -145,9 +151,9 @@ def _shared(fine: tuple[int, int], coarse: tuple[int, int], offset: tuple[int, i
 
 
 def _compare(
-    fine: Bands, coarse: Bands, extent: Window, offset: tuple[int, int], scale: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """Gain and shift of each band that give the coarse raster the mean and spread of the fine one's pixel means; the fine spread."""
+    fine: Bands, coarse: Bands, extent: Window, offset: tuple[int, int], scale: int, *, standardised: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64], Standard]:
+    """Gain and shift of each band that give the coarse raster the mean and spread of the fine one's pixel means; what samples are in."""
     low, high = [], []
     for window in survey(extent, SURVEY // scale):
         planes, blocks = coarse.read(window), fine.read(_finer(window, offset, scale))
@@ -156,12 +162,14 @@ def _compare(
         high.append(blocks.reshape(-1, window.height, scale, window.width, scale).transpose(0, 1, 3, 2, 4)[:, valid])
     measured, pixels = np.concatenate(low, 1).astype(np.float64), np.concatenate(high, 1).astype(np.float64)
     if not measured.size:
-        return np.full(len(measured), np.nan), np.full(len(measured), np.nan), 0.0
+        return np.full(len(measured), np.nan), np.full(len(measured), np.nan), Standard((0.0,), (0.0,))
     means = pixels.mean((2, 3))
     with np.errstate(divide="ignore", invalid="ignore"):
         gain = means.std(1) / measured.std(1)
         shift = means.mean(1) - gain * measured.mean(1)
-    return gain, shift, float(pixels.reshape(len(pixels), -1).std(1).mean())
+    flat = pixels.reshape(len(pixels), -1)
+    spread = float(flat.std(1).mean())
+    return gain, shift, measure_standard(flat) if standardised and spread else Standard((0.0,) * len(flat), (spread,) * len(flat))
 
 
 def _finer(window: Window, offset: tuple[int, int], scale: int) -> Window:

@@ -2,15 +2,21 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sr_geo.errors import TrainingDataError
-from sr_geo.train.plates import render_plate
+from sr_geo.radiometry import Float
+from sr_geo.train.plates import RenderedPlate, render_plate
 from sr_geo.train.samples.decoded import LUMA, band_order
 from sr_geo.train.samples.imagery import Patch
 from sr_geo.train.samples.sections import PlateSource
+
+MARGIN = 32
+"""Pixels by which a plate that is kept is larger than a sample, so that samples of it differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +29,7 @@ class Plates:
     held_out_texts: bool
     order: tuple[int, ...] | None
     size: int
+    kept: int = 0
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -35,12 +42,24 @@ class Plates:
         return self.count * self.size**2
 
     def draw(self, size: int, rng: np.random.Generator) -> Patch | None:
-        """A new plate; mirrored or turned it would be none any more."""
-        plate = render_plate(
+        """A new plate, or a window of one that is kept; mirrored or turned it would be none any more."""
+        if self.kept:
+            stored, text = _keep(self, size + MARGIN, int(rng.integers(self.kept)))
+            row, column = (int(place) for place in rng.integers(MARGIN + 1, size=2))
+            window = stored[:, row : row + size, column : column + size]
+            return Patch(window.astype(np.float32) / np.float32(255.0), text=text)
+        plate = self.render(size, rng)
+        return Patch(self.in_bands(plate.picture), text=plate.text)
+
+    def render(self, size: int, rng: np.random.Generator) -> RenderedPlate:
+        """A new plate in a square picture."""
+        return render_plate(
             rng, size=(size, size), width=float(rng.uniform(*self.width)), countries=self.countries, held_out=self.held_out_texts
         )
-        x = plate.picture
-        return Patch(np.tensordot(LUMA, x, 1)[None] if self.order is None else x[list(self.order)], text=plate.text)
+
+    def in_bands(self, x: Float) -> Float:
+        """Red, green and blue as the bands of the model."""
+        return np.tensordot(LUMA, x, 1)[None] if self.order is None else x[list(self.order)]
 
     def held_out(self, size: int, multiple: int) -> Iterator[Patch]:
         """The first `count` plates of a fixed seed, whole in the picture: twice as wide as high."""
@@ -52,8 +71,14 @@ class Plates:
             plate = render_plate(
                 rng, size=(height, width), width=across, countries=self.countries, held_out=self.held_out_texts, centred=True
             )
-            x = plate.picture
-            yield Patch(np.tensordot(LUMA, x, 1)[None] if self.order is None else x[list(self.order)], text=plate.text)
+            yield Patch(self.in_bands(plate.picture), text=plate.text)
+
+
+@cache
+def _keep(plates: Plates, size: int, number: int) -> tuple[NDArray[np.uint8], str]:
+    """Plate `number` in 8 bits and its text; the same one in all processes."""
+    plate = plates.render(size, np.random.default_rng([722, number]))
+    return np.rint(plates.in_bands(plate.picture) * 255.0).astype(np.uint8), plate.text
 
 
 def open_plates(source: PlateSource, bands: Sequence[str], *, size: int) -> Plates:
@@ -67,6 +92,6 @@ def open_plates(source: PlateSource, bands: Sequence[str], *, size: int) -> Plat
         order = band_order(tuple(bands))
     except ValueError as error:
         raise TrainingDataError(f"source {source.name}: {error}") from error
-    plates = Plates(source.countries, source.width, source.count, source.held_out, order, size)
-    plates.draw(32, np.random.default_rng(0))  # asks for every part that it needs, now rather than in a worker
+    plates = Plates(source.countries, source.width, source.count, source.held_out, order, size, source.kept)
+    plates.render(32, np.random.default_rng(0))  # asks for every part that it needs, now rather than in a worker
     return plates

@@ -50,7 +50,9 @@ class Pool:
         )
 
 
-def open_pool(sources: Sequence[Source], root: Path, bands: Sequence[str], *, size: int, scale: int) -> Pool:
+def open_pool(
+    sources: Sequence[Source], root: Path, bands: Sequence[str], *, size: int, scale: int, standardised: bool = False
+) -> Pool:
     """Open all sources.
 
     Args:
@@ -59,6 +61,7 @@ def open_pool(sources: Sequence[Source], root: Path, bands: Sequence[str], *, si
         bands: roles of the bands of the model.
         size: side of a sample in high-resolution pixels; for validation, the smallest piece that is of use.
         scale: high-resolution pixels per low-resolution pixel.
+        standardised: whether rasters are given without the level of each band, in units of its own spread.
 
     Raises:
         TrainingDataError: imagery is missing or does not fit the recipe.
@@ -67,7 +70,7 @@ def open_pool(sources: Sequence[Source], root: Path, bands: Sequence[str], *, si
     shares: list[float] = []
     skipped: list[Skipped] = []
     for source in sources:
-        opened, left_out = _open(source, root, bands, size, scale)
+        opened, left_out = _open(source, root, bands, size, scale, standardised=standardised)
         area = sum(one.area for one in opened)
         imagery += opened
         shares += [source.weight * one.area / area for one in opened]
@@ -76,15 +79,17 @@ def open_pool(sources: Sequence[Source], root: Path, bands: Sequence[str], *, si
     return Pool(tuple(imagery), probability / probability.sum(), tuple(skipped))
 
 
-def _open(source: Source, root: Path, bands: Sequence[str], size: int, scale: int) -> tuple[Sequence[Imagery], Sequence[Skipped]]:
+def _open(
+    source: Source, root: Path, bands: Sequence[str], size: int, scale: int, *, standardised: bool
+) -> tuple[Sequence[Imagery], Sequence[Skipped]]:
     if isinstance(source, ImageSource):
         return open_images(source, root, bands, size=size)
     if isinstance(source, DicomSource):
         return open_dicom(source, root, bands, size=size)
     if isinstance(source, PairSource):
-        return open_pairs(source, root, bands, size=size, scale=scale), []
+        return open_pairs(source, root, bands, size=size, scale=scale, standardised=standardised), []
     if isinstance(source, FieldSource):
         return [Fields(len(bands), source.count)], []
     if isinstance(source, PlateSource):
         return [open_plates(source, bands, size=size)], []
-    return open_rasters(source, root, bands, size=size), []
+    return open_rasters(source, root, bands, size=size, standardised=standardised), []

@@ -10,19 +10,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
-from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 
 from sr_geo.errors import TrainingDataError
 from sr_geo.grid import Window
-from sr_geo.radiometry import Float, Mask
+from sr_geo.radiometry import Float, Mask, Standard, measure_standard
 from sr_geo.train.samples.imagery import Channels, Patch, draw_gains, draw_window, lay_windows, match_bands, restrict, turn
 from sr_geo.train.samples.sections import RasterSource, Turns
 from sr_geo.train.samples.splits import list_files
+
+if TYPE_CHECKING:
+    import rasterio  # at run time only where a raster is opened: machines that train on pictures need no GDAL
 
 SURVEYED = 64
 """Most windows that the statistics of a raster are taken from."""
@@ -50,11 +51,13 @@ class Bands:
         wanted: dict[int, list[int]] = {}
         for file, band in self.places:
             wanted.setdefault(file, []).append(band + 1)
-        where = rasterio.windows.Window(window.column, window.row, window.width, window.height)
+        from rasterio.windows import Window as Part
+
+        where = Part(window.column, window.row, window.width, window.height)
         try:
             datasets = {file: open_dataset(self.files[file], os.getpid()) for file in wanted}
             read = {file: iter(datasets[file].read(indexes=bands, window=where)) for file, bands in wanted.items()}
-        except RasterioIOError as error:
+        except OSError as error:
             raise TrainingDataError(f"{self.files[0]}: cannot be read at {window}: {error}") from error
         return np.stack([next(read[file]) for file, _ in self.places])
 
@@ -73,8 +76,9 @@ class Raster:
     bands: Bands
     extent: Window
     channels: Channels
-    spread: float
-    """Standard deviation of the valid pixels: samples are divided by it, so that sources weigh alike in the loss."""
+    standard: Standard
+    """Of each band that is read: what is subtracted (nothing, but for networks that do not commute with an offset), and the
+    spread that samples are divided by, so that sources weigh alike in the loss."""
     turns: Turns
 
     @property
@@ -88,12 +92,11 @@ class Raster:
         return self.extent.height * self.extent.width
 
     def read(self, window: Window, rng: np.random.Generator | None = None) -> Float | None:
-        """The bands of the model ``(C, h, w)`` in units of `spread`; None where a pixel holds no data."""
+        """The bands of the model ``(C, h, w)`` in units of their spread; None where a pixel holds no data."""
         planes = self.bands.read(window)
         if not self.bands.find_valid(planes).all():
             return None
-        values: Float = planes[self.channels.choose(rng)].astype(np.float32) / np.float32(self.spread)
-        return values
+        return self.standard.apply(planes.astype(np.float32))[self.channels.choose(rng)]
 
     def draw(self, size: int, rng: np.random.Generator) -> Patch | None:
         """A window anywhere, turned and with random gains."""
@@ -108,18 +111,21 @@ class Raster:
                 yield Patch(x)
 
 
-def open_rasters(source: RasterSource, root: Path, bands: Sequence[str], *, size: int) -> list[Raster]:
+def open_rasters(source: RasterSource, root: Path, bands: Sequence[str], *, size: int, standardised: bool = False) -> list[Raster]:
     """Look at every raster of the source and take its statistics; nothing stays in memory.
+
+    Samples are divided by one spread, the mean of the bands' standard deviations; or each band is `standardised` by itself.
 
     Raises:
         TrainingDataError: a file is missing, damaged, smaller than `size`, holds nothing, or has not the bands that the recipe names.
     """
     paths = list_files(source, root)
     channels = match_bands(source.bands, bands, source=source.name)
-    return [_open(source, tuple(group), channels, size) for group in ([paths] if source.stack else [[path] for path in paths])]
+    groups = [paths] if source.stack else [[path] for path in paths]
+    return [_open(source, tuple(group), channels, size, standardised=standardised) for group in groups]
 
 
-def _open(source: RasterSource, files: tuple[Path, ...], channels: Channels, size: int) -> Raster:
+def _open(source: RasterSource, files: tuple[Path, ...], channels: Channels, size: int, *, standardised: bool) -> Raster:
     owned, first = open_bands(files, roles=len(source.bands), used=channels.known, source=source.name)
     extent = restrict(*first, source.rows, source.columns)
     if min(extent.shape) < size:
@@ -132,7 +138,8 @@ def _open(source: RasterSource, files: tuple[Path, ...], channels: Channels, siz
     spread = float(np.mean(values.std(axis=1, dtype=np.float64))) if values.size else 0.0
     if not spread > 0.0:
         raise TrainingDataError(f"source {source.name}: {files[0]} has no valid pixel, or all are the same; leave the file out")
-    return Raster(owned, extent, channels, spread, source.turns)
+    standard = measure_standard(values) if standardised else Standard((0.0,) * len(values), (spread,) * len(values))
+    return Raster(owned, extent, channels, standard, source.turns)
 
 
 def open_bands(files: tuple[Path, ...], *, roles: int, used: Sequence[int], source: str) -> tuple[Bands, tuple[int, int]]:
@@ -147,7 +154,7 @@ def open_bands(files: tuple[Path, ...], *, roles: int, used: Sequence[int], sour
     for number, path in enumerate(files):
         try:
             dataset = open_dataset(path, os.getpid())
-        except RasterioIOError as error:
+        except OSError as error:
             raise TrainingDataError(f"source {source}: {path} cannot be read: {error}") from error
         places += [(number, band) for band in range(dataset.count)]
         nodata = dataset.nodata if nodata is None else nodata
@@ -169,9 +176,12 @@ def survey(extent: Window, step: int) -> list[Window]:
 
 
 @lru_cache(maxsize=128)
-def open_dataset(path: Path, process: int) -> rasterio.DatasetReader:
+def open_dataset(path: Path, process: int) -> "rasterio.DatasetReader":
     """The open dataset of this process: handles must not cross a fork, and opening one costs more than reading a window."""
     del process  # part of the key
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # drone frames have no grid and need none here
         return rasterio.open(path)

@@ -93,6 +93,19 @@ def test_none_needs_pairs(pool: Pool) -> None:
         batches(pool, NoDegradation())[0]
 
 
+def test_plates_that_are_kept_are_few_and_the_same_for_all() -> None:
+    pytest.importorskip("fontpkg_barlow_condensed", reason="plates need the Barlow fonts")
+    source = SOURCE.validate_python({"kind": "plates", "name": "plates", "width": [60, 90], "kept": 3})
+    pools = [open_pool([source], Path(), bands, size=48, scale=4) for bands in (("red", "green", "blue"), ("gray",))]
+    colour, gray = ([pool.draw(48, np.random.default_rng(seed)) for seed in range(12)] for pool in pools)
+    assert len({patch.text for patch in colour}) == 3
+    assert len({patch.hr.tobytes() for patch in colour}) == 12  # windows of them differ
+    for one, other in zip(colour, gray, strict=True):  # a cache that mixed up its sources would give colours here
+        assert one.text == other.text
+        assert one.hr.shape == (3, 48, 48)
+        np.testing.assert_allclose(other.hr[0], np.tensordot([0.299, 0.587, 0.114], one.hr, 1), atol=1.01 / 255)
+
+
 def test_plates_and_photos_in_one_batch(tmp_path: Path) -> None:
     pytest.importorskip("fontpkg_barlow_condensed", reason="plates need the Barlow fonts")
     from PIL import Image

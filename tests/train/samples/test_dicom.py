@@ -7,6 +7,7 @@ import pytest
 
 from sr_geo.errors import TrainingDataError
 from sr_geo.grid import Window
+from sr_geo.imaging.dicom_read import open_dicom as open_picture
 from sr_geo.train.samples.dicom import decode_frame, open_dicom
 from sr_geo.train.samples.sections import DicomSource
 
@@ -82,6 +83,18 @@ def test_what_is_no_gray_picture_is_left_out_with_the_reason(tmp_path: Path) -> 
     assert "no picture in it" in reasons["rtplan.dcm"]
     assert "RGB" in reasons["examples_rgb_color.dcm"]
     assert all(reasons.values())
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_training_and_use_see_the_same_values(photometric: str, tmp_path: Path) -> None:
+    stored = np.random.default_rng(0).integers(-1999, 2048, (40, 48)).astype(np.int16)
+    stored[:, :8] = -2000
+    write(tmp_path / "a.dcm", stored, bits=12, photometric=photometric, PixelPaddingValue=-2000)
+    ((picture,), _) = open_dicom(source("a.dcm"), tmp_path, ("gray",), size=16)
+    used = open_picture(tmp_path / "a.dcm")
+    (frame,) = used.read_frames()
+    np.testing.assert_array_equal(picture.read(Window(0, 8, 40, 40)), used.span.network(frame)[:, :, 8:])
+    np.testing.assert_array_equal(decode_frame(tmp_path / "a.dcm", 0).valid, used.span.valid(frame[0]))
 
 
 def test_a_model_of_colours_is_refused(tmp_path: Path) -> None:

@@ -118,3 +118,33 @@ def test_the_shelf_holds_its_budget_and_the_newest(tmp_path: Path) -> None:
     for frame in (0, 1, 0, 2, 0, 1):
         shelf.take(tmp_path, frame, decode)
     assert decoded == [0, 1, 2, 1]
+
+
+def test_a_reduced_picture_shows_more_of_the_same_in_as_many_pixels(tmp_path: Path) -> None:
+    rows, columns = np.mgrid[0:96, 0:128]
+    Image.fromarray(np.stack([rows * 2, columns * 2, rows * 0 + 77], -1).astype(np.uint8)).save(tmp_path / "a.png")
+    ((picture,), _) = open_images(source(reduced=[1, 4]), tmp_path, RGB, size=32)
+    patches = [picture.draw(32, np.random.default_rng(seed)) for seed in range(40)]
+    # A ramp of two levels a pixel spans 2 · 31 levels at full size, 3 times as much where all of the height is in a sample.
+    spans = [np.ptp(patch.hr[:2], axis=(1, 2)) * 255 / 62 for patch in patches if patch is not None]
+    assert len(spans) == 40
+    assert min(min(span) for span in spans) >= 0.95
+    assert 2.5 < max(max(span) for span in spans) < 3.1
+    assert all(abs(patch.hr[2].mean() * 255 - 77) < 0.01 for patch in patches if patch is not None)
+    ((whole,), _) = open_images(source(reduced=[3, 3]), tmp_path, RGB, size=32)
+    (piece,) = whole.held_out(512, 4)
+    assert piece.hr.shape == (3, 32, 40)  # 128 / 3 = 42 columns, of which 40 fill input pixels
+    np.testing.assert_allclose(piece.hr[0, 1:-1, 5] * 255, (np.arange(32) * 3 + 1)[1:-1] * 2, atol=0.3)
+
+
+def test_pictures_too_small_to_be_reduced_so_far_are_left_out(tmp_path: Path) -> None:
+    Image.fromarray(colours(40)).save(tmp_path / "a.png")
+    Image.fromarray(colours(70)).save(tmp_path / "b.png")
+    pictures, skipped = open_images(source(reduced=[2, 8]), tmp_path, RGB, size=32)
+    assert [picture.path.name for picture in pictures] == ["b.png"]
+    assert "samples take 64 × 64" in skipped[0].reason
+    drawn = pictures[0].draw(32, np.random.default_rng(0))
+    assert drawn is not None
+    assert drawn.hr.shape == (3, 32, 32)
+    with pytest.raises(ValueError, match="1 ≤ low ≤ high"):
+        source(reduced=[0.5, 2])

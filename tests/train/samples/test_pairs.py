@@ -49,10 +49,17 @@ def test_block_means_of_the_fine_are_the_coarse(nested: Path) -> None:
         np.testing.assert_allclose(patch.lr, block_mean(patch.hr), rtol=1e-4)
 
 
+def test_both_lose_the_same_level(nested: Path) -> None:
+    (pair,) = open_pairs(source(), nested, BANDS, size=32, scale=4, standardised=True)
+    for patch in pair.held_out(48, 4):
+        np.testing.assert_allclose(patch.lr, block_mean(patch.hr), atol=2e-4)
+        assert np.abs(patch.hr.mean((1, 2))).max() < 0.1
+
+
 def test_without_matching_the_units_stay(nested: Path) -> None:
     (pair,) = open_pairs(source(match="none", sigma=2.5, turns="none"), nested, BANDS, size=32, scale=4)
     patch = next(pair.held_out(64, 4))
-    np.testing.assert_allclose(patch.lr * pair.spread, 10 * block_mean(patch.hr) * pair.spread + 500, rtol=1e-4)
+    np.testing.assert_allclose(patch.lr * pair.standard.spread[0], 10 * block_mean(patch.hr) * pair.standard.spread[0] + 500, rtol=1e-4)
     assert patch.sigma == 2.5
 
 

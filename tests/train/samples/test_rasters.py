@@ -43,7 +43,7 @@ def test_only_the_rows_of_the_recipe_are_read(rows: Path) -> None:
     drawn = [raster.bands.read(raster.extent)] + [patch.hr for patch in (raster.draw(16, rng) for _ in range(20)) if patch]
     assert drawn[0][0].min() == 1020
     assert drawn[0][0].max() == 1089
-    held_out = np.concatenate([patch.hr[0].ravel() for patch in raster.held_out(32, 4)]) * raster.spread
+    held_out = np.concatenate([patch.hr[0].ravel() for patch in raster.held_out(32, 4)]) * raster.standard.spread[0]
     assert held_out.min() > 1019.9
     assert held_out.max() < 1089.1
 
@@ -58,9 +58,9 @@ def test_windows_hold_the_pixels_of_a_real_raster() -> None:
     window = Window(17, 23, 40, 48)
     part = raster.read(window)
     assert part is not None
-    np.testing.assert_allclose(part * raster.spread, whole[[count - 1, 0], 17:57, 23:71], rtol=1e-5)
+    np.testing.assert_allclose(part * raster.standard.spread[0], whole[[count - 1, 0], 17:57, 23:71], rtol=1e-5)
     used = whole[[0, count - 1]].reshape(2, -1).astype(np.float64)
-    assert raster.spread == pytest.approx(used[:, (used != 0).any(0)].std(1).mean(), rel=1e-3)
+    assert raster.standard.spread[0] == pytest.approx(used[:, (used != 0).any(0)].std(1).mean(), rel=1e-3)
 
 
 def test_stacked_files_are_the_bands_of_one_raster(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_stacked_files_are_the_bands_of_one_raster(tmp_path: Path) -> None:
     (raster,) = opened(tmp_path, ("red", "blue"), files=["B*.tif"], bands=["blue", "green", "red"], stack=True)
     read = raster.read(Window(3, 4, 20, 24))
     assert read is not None
-    np.testing.assert_allclose(read * raster.spread, pixels[[2, 0], 3:23, 4:28], rtol=1e-5)
+    np.testing.assert_allclose(read * raster.standard.spread[0], pixels[[2, 0], 3:23, 4:28], rtol=1e-5)
 
 
 def test_nodata_is_never_drawn(tmp_path: Path) -> None:
@@ -159,3 +159,14 @@ def test_errors_say_what_is_wrong(rows: Path, change: dict[str, object], message
     write_raster(rows / "flat.tif", np.full((2, 40, 40), 7, np.uint8))
     with pytest.raises(TrainingDataError, match=message):
         opened(rows, **change)
+
+
+def test_networks_that_do_not_commute_get_bands_without_their_level(rows: Path) -> None:
+    (raster,) = open_rasters(source(rows=[40, 141]), rows, ("red", "blue"), size=16, standardised=True)
+    assert raster.standard.level == (6090.0, 1090.0)  # the middle row of 40 … 140
+    whole = raster.read(raster.extent)
+    assert whole is not None
+    np.testing.assert_allclose(np.percentile(whole, (15.87, 50, 84.13), axis=(1, 2)).T, [[-1, 0, 1]] * 2, atol=1e-5)
+    plain = opened(rows, rows=[40, 141])[0].read(Window(40, 0, 16, 16))
+    assert plain is not None
+    assert plain.min() > 30.0  # in units of a spread of 29, with its level

@@ -1,0 +1,104 @@
+"""The study's plan compares what it says it compares, and a leg hands over enough to go on elsewhere."""
+
+import math
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sr_geo.train.nets import build_discriminator
+
+HERE = Path(__file__).parents[2] / "training" / "study"
+MODULES = ("plan", "bank", "trainer", "legs")
+STAGE_THREE = ("vgg19", "mobilenetv2", "resnet152v2")
+
+
+@pytest.fixture
+def study(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
+    """The scripts' modules, which lie beside each other and not in a package."""
+    monkeypatch.syspath_prepend(str(HERE))
+    yield SimpleNamespace(**{name: __import__(name) for name in MODULES})
+    for name in MODULES:
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize("reduced", [False, True])
+def test_every_run_is_a_recipe_and_stage_three_differs_in_the_perceptual_networks_alone(
+    study: SimpleNamespace, tmp_path: Path, reduced: bool
+) -> None:
+    plan = study.plan.read_plan(reduced=reduced)
+    runs = plan.runs(plan.domains)
+    assert len(runs) == len(set(runs)) == 7 * 3 * len(plan.content["seeds"])
+    for run in runs:
+        recipe = plan.recipe(run, tmp_path)
+        assert recipe.model.family == "rrdbnet"
+        assert (recipe.model.width, recipe.model.blocks) == (plan.content["generator"]["width"], plan.content["generator"]["blocks"])
+        if run.name in STAGE_THREE:
+            control = plan.recipe(study.plan.Run(run.domain, "control", run.seed), tmp_path)
+            ours, theirs = (one.model_dump() for one in (recipe, control))
+            weights = [[term.pop("weight") for term in one["losses"]["perceptual"]] for one in (ours, theirs)]
+            assert sum(weights[0]) == pytest.approx(sum(weights[1]))
+            assert len(weights[0]) == 2
+            ours["losses"].pop("perceptual"), theirs["losses"].pop("perceptual")
+            assert [key for key in ours if ours[key] != theirs[key] and key not in ("name", "title")] == []
+    gan, relativistic = (plan.recipe(study.plan.Run("medical", name, 0), tmp_path) for name in ("srgan", "esrgan"))
+    assert gan.losses.adversarial is not None
+    assert relativistic.losses.adversarial is not None
+    assert (gan.losses.adversarial.kind, relativistic.losses.adversarial.kind) == ("standard", "relativistic")
+    assert gan.model == relativistic.model
+
+
+def test_what_is_handed_over_fits_into_files_of_sixteen_mebibytes(study: SimpleNamespace, tmp_path: Path) -> None:
+    plan = study.plan.read_plan()
+    loop, width = plan.content["loop"], plan.content["discriminator"]["width"]
+    judge = build_discriminator("vgg", bands=3, size=(loop["patch"] - 2 * loop["border"]) * 4, width=width)
+    assert 2 * sum(value.numel() for value in judge.state_dict().values()) < 16 * 2**20
+
+
+def test_batches_depend_on_seed_and_step_and_both_resolutions_are_mirrored_alike(study: SimpleNamespace) -> None:
+    lr = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (9, 3, 4, 4)).astype(np.uint8))
+    bank = study.bank.Bank(lr.repeat_interleave(4, 2).repeat_interleave(4, 3), lr, True)
+    one, same, other = (bank.draw(8, seed=1, step=step) for step in (5, 5, 6))
+    assert torch.equal(one.hr, same.hr)
+    assert not torch.equal(one.hr, other.hr)
+    torch.testing.assert_close(torch.nn.functional.avg_pool2d(one.hr, 4), one.lr)
+    plain = study.bank.Bank(bank.hr, lr, False).draw(8, seed=1, step=5)
+    assert not torch.equal(plain.hr, one.hr)
+
+
+def test_a_run_goes_on_after_its_time_and_another_machine_takes_it_over(
+    study: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = study.plan.read_plan(reduced=True, steps=4)
+    run, here, there = study.plan.Run("medical", "start", 0), tmp_path / "here", tmp_path / "there"
+    patch = plan.content["loop"]["patch"]
+    lr = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (6, 1, patch, patch)).astype(np.uint8))
+    bank = study.bank.Bank(lr.repeat_interleave(4, 2).repeat_interleave(4, 3), lr, False)
+
+    def train(folder: Path, *, steps: float) -> bool:
+        left = iter([time.time()] * int(steps) if steps < math.inf else [])
+        monkeypatch.setattr(study.trainer.time, "time", lambda: next(left, math.inf if steps < math.inf else 0.0))
+        done: bool = study.trainer.train_run(plan, run, folder, bank, device="cpu", until=1e12)
+        monkeypatch.undo()
+        return done
+
+    assert train(tmp_path / "whole", steps=math.inf)
+    assert not train(here, steps=2)
+    assert not study.trainer.is_done(here / run.folder)
+    assert train(here, steps=math.inf)
+    found, whole = (load_file(folder / run.folder / "weights.safetensors") for folder in (here, tmp_path / "whole"))
+    for name, value in whole.items():
+        torch.testing.assert_close(found[name], value, rtol=0, atol=0)
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    study.legs.hand_over(plan, [run], here, weights, tmp_path / "leg")
+    study.legs.take_over(plan, [run], there, weights, tmp_path / "leg")
+    assert study.trainer.is_done(there / run.folder)
+    for name, value in load_file(there / run.folder / "weights.safetensors").items():
+        torch.testing.assert_close(value, whole[name], rtol=1e-3, atol=1e-4)

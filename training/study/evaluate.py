@@ -1,0 +1,199 @@
+"""Measure all finished runs of the study on the test splits: a table and a plot.
+
+    python training/study/evaluate.py --data DIR --leg leg1 --leg leg2            from what legs handed over
+    python training/study/evaluate.py --data DIR --pictures 12                    of the runs in runs/study, few pictures
+
+Writes training/results/study.csv (a row for each test set, system and seed: means over the pictures) and study.png. Needs the extras
+`train`, `identify` and `eval`; runs on a CPU. Columns: PSNR in dB and SSIM (peak 1, 4 pixels at the edge left out), LPIPS, DISTS,
+`features` (the distance of VGG19's features before their last activation, as the loss has it), and the share that each judge identifies.
+"""
+
+import argparse
+import csv
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from legs import PROGRESS, take_over
+from plan import HERE, Plan, Run, read_plan
+from safetensors.torch import load_file
+from trainer import is_done
+
+from sr_geo.quality.dists import dists
+from sr_geo.quality.identify import share
+from sr_geo.quality.identify_networks import Descriptor, Faces, patch_descriptors
+from sr_geo.quality.lpips import lpips
+from sr_geo.quality.metrics import psnr, ssim
+from sr_geo.radiometry import Float
+from sr_geo.train.perceptual import build_perceptual
+from sr_geo.train.start import build
+
+sys.path.insert(0, str(HERE.parent))
+import benchmark_identify as tests
+
+EDGE = 4
+AROUND = 12
+"""Input pixels of mirror image around a picture, so that the network does not see its edge."""
+FIGURES = ("psnr", "ssim", "lpips", "dists", "features")
+COLUMNS = ("plan", "domain", "test", "system", "seed", "pictures", *FIGURES, "judge", "identified", "low", "high")
+NAMES = {"start": "L1 only", "srgan": "SRGAN", "esrgan": "ESRGAN", "control": "ESRGAN, further steps", "vgg19": "+ VGG19"} | {
+    "mobilenetv2": "+ MobileNetV2",
+    "resnet152v2": "+ ResNet152V2",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """Pictures of a domain at one size, and how they are identified."""
+
+    name: str
+    domain: str
+    kind: str
+    """Of `benchmark_identify`."""
+    side: int
+    sigma: float = 0.0
+
+
+TESTS = (
+    *(Test(f"satellite σ {sigma}", "satellite", "satellite", 36, sigma) for sigma in (1.2, 1.6, 2.0)),
+    Test("X-rays and CT", "medical", "medical", 100),
+    Test("plates, 48 px wide", "plates-faces", "plate", 48),
+    Test("faces, 25 px", "plates-faces", "face", 25),
+)
+Method = Callable[[Float], Float]
+
+
+def generator(plan: Plan, run: Run, runs: Path) -> Method:
+    """A trained generator as a function on ``(3, h, w)``, 0…1; a gray one works on the luminance."""
+    recipe = plan.recipe(run, runs)
+    net = build(recipe.model, sees_blur=False).eval()
+    net.load_state_dict(load_file(runs / run.folder / "weights.safetensors"))
+    gray = recipe.model.bands == ("gray",)
+
+    def enlarge(low: Float) -> Float:
+        x = np.tensordot(np.array([0.299, 0.587, 0.114], np.float32), low, 1)[None] if gray else low
+        x = np.pad(x, ((0, 0), (AROUND, AROUND), (AROUND, AROUND)), mode="symmetric")
+        with torch.no_grad():
+            fine = net(torch.from_numpy(x)[None].float())[0].numpy()
+        cut = AROUND * tests.SCALE
+        inner = np.clip(fine[:, cut:-cut, cut:-cut], 0.0, 1.0)
+        return np.repeat(inner, 3, axis=0) if gray else inner
+
+    return enlarge
+
+
+def measure(truths: list[tests.Truth], pictures: list[Float], features: Callable[[Float, Float], float]) -> dict[str, float]:
+    """Means over pictures."""
+    found = []
+    for truth, picture in zip(truths, pictures, strict=True):
+        a, b = (np.ascontiguousarray(x.astype(np.float32)) for x in (truth.picture, picture))
+        looks = (lpips(a, b), dists(a, b)) if min(a.shape[1:]) >= 35 else (np.nan, np.nan)
+        exact = psnr(a, b, data_range=1.0, border=EDGE).together, ssim(a, b, data_range=1.0, border=EDGE).together
+        found.append((*exact, *looks, features(a, b)))
+    return {name: round(float(value), 5) for name, value in zip(FIGURES, np.nanmean(np.array(found), axis=0), strict=True)}
+
+
+def identified(kind: str, truths: list[tests.Truth], pictures: list[Float]) -> Iterator[dict[str, object]]:
+    """A row for each judge."""
+    if kind == "plate":
+        judged = {"reader": tests.by_reading(truths, pictures)}
+    else:
+        judges: tuple[Descriptor, ...] = (Faces(),) if kind == "face" else patch_descriptors()
+        judged = {judge.name: tests.by_descriptor(kind, truths, pictures, judge) for judge in judges}
+    for name, hits in judged.items():
+        of = share(hits)
+        low, high = of.interval
+        yield {"judge": name, "identified": round(of.value, 4), "low": round(low, 4), "high": round(high, 4)}
+
+
+def rows(plan: Plan, done: list[Run], runs: Path, data: Path, *, most: int) -> Iterator[dict[str, object]]:
+    """All rows of the table, bicubic first in each test."""
+    term = build_perceptual("vgg19", bands=("red", "green", "blue"), units="unit").eval()
+
+    def features(a: Float, b: Float) -> float:
+        with torch.no_grad():
+            return float(term(torch.from_numpy(b)[None], torch.from_numpy(a)[None]))
+
+    for test in TESTS:
+        chosen = [run for run in done if run.domain == test.domain]
+        if not chosen:
+            continue
+        truths = tests.truths(test.kind, data, test.side)
+        truths = truths[:: max(1, -(-len(truths) // most))]
+        inputs = [tests.coarse(test.kind, truth.picture, sigma=test.sigma) for truth in truths]
+        methods: list[tuple[str, int, Method]] = [("bicubic", 0, tests.bicubic)]
+        methods += [(run.name, run.seed, generator(plan, run, runs)) for run in chosen]
+        for system, seed, method in methods:
+            pictures = [method(low) for low in inputs]
+            common = {"plan": plan.title, "domain": test.domain, "test": test.name, "system": NAMES.get(system, system), "seed": seed}
+            figures = common | {"pictures": len(truths)} | measure(truths, pictures, features)
+            for judged in identified(test.kind, truths, pictures):
+                yield figures | judged
+
+
+def draw(table: Path, target: Path) -> None:
+    """Perception against distortion, a panel a test; spread over seeds as bars."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    with table.open(encoding="utf-8", newline="") as stream:
+        found = list(csv.DictReader(stream))
+    names = list(dict.fromkeys(row["test"] for row in found))
+    figure, axes = plt.subplots(1, len(names), figsize=(3.6 * len(names), 3.6), squeeze=False, layout="constrained")
+    systems = list(dict.fromkeys(row["system"] for row in found))
+    for axis, name in zip(axes[0], names, strict=True):
+        for number, system in enumerate(systems):
+            seeds = {row["seed"]: row for row in found if row["test"] == name and row["system"] == system}.values()
+            if not seeds:
+                continue
+            x, y = (np.array([float(row[column]) for row in seeds]) for column in ("psnr", "lpips"))
+            axis.errorbar(x.mean(), y.mean(), xerr=np.ptp(x) / 2, yerr=np.ptp(y) / 2, fmt="o", color=f"C{number}", label=system)
+        axis.set(title=name, xlabel="PSNR, dB", ylabel="LPIPS, lower is better")
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(systems))
+    figure.savefig(target, dpi=120)
+    plt.close(figure)
+
+
+def main() -> None:
+    """Measure, write, draw."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=os.environ.get("SR_GEO_DATA"), required="SR_GEO_DATA" not in os.environ)
+    parser.add_argument("--leg", type=Path, action="append", default=[], help="what a leg handed over; the last has all")
+    parser.add_argument("--runs", type=Path, help="default: runs/study, or runs/study-reduced")
+    parser.add_argument("--reduced", action="store_true")
+    parser.add_argument("--pictures", type=int, default=40, help="of a test at most")
+    parser.add_argument("--out", type=Path, default=HERE.parents[1] / "training/results/study.csv")
+    given = parser.parse_args()
+    plan = read_plan(reduced=given.reduced)
+    planned = plan.runs(plan.domains)
+    with tempfile.TemporaryDirectory() as scratch:
+        runs = Path(scratch) if given.leg else given.runs or Path("runs") / ("study-reduced" if given.reduced else "study")
+        for leg in given.leg:
+            told = json.loads((leg / PROGRESS).read_text(encoding="utf-8"))
+            print(f"{leg}: {len(told['finished'])} runs")
+            take_over(plan, planned, runs, runs / "weights", leg)
+        done = [run for run in planned if is_done(runs / run.folder)]
+        if not done:
+            raise SystemExit(f"{runs}: no run is done; run training/study/run.py first")
+        given.out.parent.mkdir(parents=True, exist_ok=True)
+        with given.out.open("w", encoding="utf-8", newline="") as stream:
+            table = csv.DictWriter(stream, COLUMNS)
+            table.writeheader()
+            for row in rows(plan, done, runs, given.data, most=given.pictures):
+                table.writerow(row)
+                stream.flush()
+                print(*row.values(), flush=True)
+    draw(given.out, given.out.with_suffix(".png"))
+
+
+if __name__ == "__main__":
+    main()
