@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from types import SimpleNamespace
 from typing import Protocol
 
 import click
+import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
@@ -95,6 +97,20 @@ def test_what_is_said_at_the_end(run: Run, quick: list[object], tmp_path: Path) 
     assert bands[0].startswith("  blue: network, blur 2.00 output pixels (given), off the measurement by ")
 
 
+def test_the_measurement_is_missed_by_so_much_of_its_unit(run: Run, quick: list[object], source: Path) -> None:
+    """The same in stored values where the file states no scale."""
+    told = [run(*quick).out]
+    with rasterio.open(source, "r+") as dataset:
+        dataset.scales = (2e-3,) * dataset.count
+        dataset.units = ("reflectance",) * dataset.count
+    told.append(run(*quick, "--overwrite").out)
+    plain, stated = (re.findall(r"off the measurement by (\S+) (in stored values|reflectance) on average", text) for text in told)
+    assert {unit for _, unit in plain} == {"in stored values"}
+    assert {unit for _, unit in stated} == {"reflectance"}
+    for (amount, _), (same, _) in zip(plain, stated, strict=True):
+        assert float(same) == pytest.approx(2e-3 * float(amount), rel=0.06)  # two digits are told
+
+
 def test_names_with_brackets_and_colons(run: Run, tiny: Path, tmp_path: Path) -> None:
     source = write_raster(tmp_path / "in [red] [bold].tif", stored("uint8", height=9, width=9), descriptions=RGBN)
     output = tmp_path / "поле [bold]:boom:[].tif"
@@ -152,13 +168,42 @@ def test_a_report_alone_leaves_no_detail_map(run: Run, quick: list[object], tmp_
     assert {path.name for path in tmp_path.iterdir()} == {"in.tif", "out.tif", "r.html"}
 
 
+@pytest.mark.parametrize("ending", ["csv", "gpkg"])
+def test_a_parcel_table(run: Run, quick: list[object], tmp_path: Path, ending: str) -> None:
+    table = tmp_path / f"t.{ending}"
+    ended = run(*quick, "--parcels", parcels_file(tmp_path / "p.gpkg"), "--parcel-table", table, "--progress", "json")
+    assert (ended.code, ended.err) == (0, "")
+    assert json.loads(ended.out.splitlines()[-1])["parcel_table"] == str(table)
+    rows = gpd.read_file(table)
+    assert len(rows) == len(gpd.read_file(tmp_path / "p.gpkg"))
+    assert {"area_ha", "red_before", "red_after", "ndvi_after"} <= set(rows.columns)
+    if ending == "gpkg":
+        with rasterio.open(tmp_path / "out.tif") as made:
+            assert rows.crs == made.crs
+
+
+@pytest.mark.parametrize("name", ["out.csv", "p.gpkg", "t.xlsx"])
+def test_a_parcel_table_takes_no_other_files_place(run: Run, quick: list[object], tmp_path: Path, name: str) -> None:
+    parcels = parcels_file(tmp_path / "p.gpkg")
+    (tmp_path / "out.csv").write_text("mine", encoding="utf-8")
+    kept = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    ended = run(*quick, "--parcels", parcels, "--parcel-table", tmp_path / name)
+    assert ended.code == (2 if name == "t.xlsx" else 1)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == kept
+
+
+def test_a_parcel_table_needs_parcels(run: Run, quick: list[object], tmp_path: Path) -> None:
+    ended = run(*quick, "--parcel-table", tmp_path / "t.csv")
+    assert (ended.code, "need --parcels" in ended.error) == (2, True)
+
+
 @pytest.mark.parametrize("name", ["in.tif", "out.tif", "p.gpkg", "detail.tif"])
 def test_a_report_takes_no_other_files_place(run: Run, quick: list[object], tmp_path: Path, name: str) -> None:
     parcels = parcels_file(tmp_path / "p.gpkg")
     kept = {path: path.read_bytes() for path in tmp_path.iterdir()}
     more = ["--parcels", parcels, "--detail-map", tmp_path / "detail.tif", "--overwrite"]
     ended = run(*quick, *more, "--report", tmp_path / name)
-    assert (ended.code, ended.error) == (1, f"error: {tmp_path / name}: is another file of this run; choose another name for the report")
+    assert (ended.code, ended.error) == (2, f"error: {tmp_path / name}: is another file of this run; choose another name for the report")
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == kept
 
 
@@ -167,7 +212,8 @@ def test_no_crs_is_a_warning(run: Run, tiny: Path, tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        ended = run("enhance", source, tmp_path / "out.tif", "--model", tiny, "--psf", 2, "--report", tmp_path / "r.html")
+        options = ("--model", tiny, "--psf", 2, "--report", tmp_path / "r.html", "--consistency", "off")
+        ended = run("enhance", source, tmp_path / "out.tif", *options)
     assert ended.code == 0
     assert ended.error.startswith(f"warning: {source}: no coordinate reference system")
 
@@ -175,7 +221,7 @@ def test_no_crs_is_a_warning(run: Run, tiny: Path, tmp_path: Path) -> None:
 def test_a_blur_beyond_the_model_is_a_warning(run: Run, source: Path, tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("default")
-        ended = run("enhance", source, tmp_path / "out.tif", "--model", "satellite-rgbn-x4", "--psf", 9)
+        ended = run("enhance", source, tmp_path / "out.tif", "--model", "satellite-rgbn-x4", "--psf", 9, "--consistency", "off")
     assert ended.code == 0
     assert ended.error.startswith(f"warning: {source}: blur of ")
     assert "1 to 3.2" in ended.error
@@ -240,7 +286,8 @@ def check_command(text: str) -> None:
 
 
 def test_help_of_the_whole(run: Run) -> None:
-    assert {"demo", "doctor", "enhance", "evaluate", "export", "models", "train", "train new-region"} == set(cli.cli.commands)
+    commands = {"demo", "doctor", "enhance", "evaluate", "export", "identify", "image", "models", "train", "train new-region"}
+    assert commands == set(cli.cli.commands)
     sections = [line for line in run("enhance", "--help").out.splitlines() if line.endswith(":") and not line.startswith(" ")]
     assert sections == ["Parcels:", "Model and bands:", "Outputs:", "Running:"]
     assert run("--version").out == f"sr-geo, version {sr_geo.__version__}\n"

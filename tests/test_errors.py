@@ -164,7 +164,7 @@ BANDS: dict[str, tuple[str, str]] = {
 
 @pytest.mark.parametrize(("bands", "words"), BANDS.values(), ids=BANDS)
 def test_bands(fails: Fails, source: Path, bands: str, words: str) -> None:
-    assert words in fails(source, "--bands", bands)
+    assert words in fails(source, "--bands", bands, code=2)
 
 
 def test_bands_that_nothing_tells(fails: Fails, tmp_path: Path) -> None:
@@ -189,7 +189,8 @@ def test_outputs_that_exist(fails: Fails, source: Path, tmp_path: Path) -> None:
 def test_the_input_as_output(fails: Fails, source: Path, tmp_path: Path) -> None:
     (tmp_path / "link.tif").symlink_to(source)
     for output in (source, tmp_path / "link.tif"):
-        assert "input itself" in fails(source, "--overwrite", output=output)
+        assert "input itself" in fails(source, "--overwrite", output=output, code=2)
+    assert "output itself" in fails(source, "--detail-map", tmp_path / "out.tif", code=2)
 
 
 def test_folders_that_do_not_exist(fails: Fails, source: Path, tmp_path: Path) -> None:
@@ -215,10 +216,18 @@ def test_outputs_that_are_something_else(fails: Fails, source: Path, tmp_path: P
 
 def test_names_that_are_no_geotiff(fails: Fails, source: Path, tmp_path: Path) -> None:
     for name in ("out", "out.png", "out.vrt", "out.tif.aux.xml"):
-        assert fails(source, output=tmp_path / name).startswith(f"{tmp_path / name}: GeoTIFF is written, expected a name that ends in .tif")
-        assert "GeoTIFF is written" in fails(source, "--detail-map", tmp_path / name)
-    assert "an HTML page is written" in fails(source, "--report", tmp_path / "page.tif")
+        line = fails(source, output=tmp_path / name, code=2)
+        assert line.startswith(f"{tmp_path / name}: GeoTIFF is written, expected a name that ends in .tif")
+        assert "GeoTIFF is written" in fails(source, "--detail-map", tmp_path / name, code=2)
+    assert "an HTML page is written" in fails(source, "--report", tmp_path / "page.txt", code=2)
     assert "cannot be the name of a file" in fails(source, output=tmp_path / f"{'x' * 300}.tif")
+
+
+def test_a_folder_of_parcels_is_not_called_like_a_file(fails: Fails, source: Path, tmp_path: Path) -> None:
+    parcels = parcels_file(tmp_path / "p.gpkg")
+    line = fails(source, "--parcels", parcels, "--split-by", "name", output=tmp_path / "fields.tif", code=2)
+    assert "with --split-by the output is a folder" in line
+    assert not (tmp_path / "fields.tif").exists()
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sr_geo.radiometry import Encoding, default_encoding, fill_invalid, hole_value, to_stored
+from sr_geo.radiometry import Encoding, Standard, default_encoding, fill_invalid, hole_value, measure_standard, to_stored
 
 INTEGERS = ["uint8", "int8", "uint16", "int16"]
 WIDE = ["uint32", "int32", "uint64", "int64"]
@@ -152,3 +152,20 @@ def test_filling_with_nothing_or_all_valid() -> None:
     values = np.ones((3, 4), np.float32)
     assert fill_invalid(values, np.ones((3, 4), bool)) is values
     assert (fill_invalid(values, np.zeros((3, 4), bool)) == 0.0).all()
+
+
+def test_level_and_spread_of_a_normal_distribution() -> None:
+    values = np.random.default_rng(0).normal((5.0, -200.0), (0.1, 30.0), (200_000, 2)).T.astype(np.float32)
+    values[1, :2_000] = 1e6  # a cloud
+    standard = measure_standard(values)
+    np.testing.assert_allclose(standard.level, (5.0, -200.0), rtol=0.01)
+    np.testing.assert_allclose(standard.spread, (0.1, 30.0), rtol=0.03)
+    planes = values.reshape(2, 400, 500)
+    np.testing.assert_allclose(standard.undo(standard.apply(planes)), planes, rtol=1e-5)
+    assert np.median(standard.apply(planes)[0]) == pytest.approx(0.0, abs=1e-5)
+
+
+def test_level_and_spread_where_most_values_are_the_same() -> None:
+    values = np.array([[3] * 90 + [7] * 10, [4] * 100], np.uint16)
+    assert measure_standard(values) == Standard((3.0, 4.0), (pytest.approx(1.2), 1.0))
+    assert measure_standard(np.empty((1, 0))) == Standard((0.0,), (1.0,))

@@ -76,6 +76,23 @@ def lpips(a: Float, b: Float) -> float:
     return total
 
 
+def embedding(picture: Float) -> Float:
+    """A vector of a picture such that the squared distance of two of them is their LPIPS; pictures of one size only.
+
+    Args:
+        picture: ``(3, H, W)`` red, green, blue in 0…1, at least 35 × 35 pixels.
+
+    Raises:
+        MissingPartError: the weights are not installed or not the expected ones.
+    """
+    x, parts = _centred(picture), []
+    for layer in _network():
+        x = _apply(layer, x)
+        # The mean over places and the weights of the channels, shared out between both pictures as roots.
+        parts.append((_unit(x) * np.sqrt(layer.head / np.float32(x.shape[0] * x.shape[1]))).reshape(-1))
+    return np.concatenate(parts)
+
+
 def is_available() -> bool:
     """Whether the weights can be found (they are checked when they are first used)."""
     return _locate() is not None

@@ -9,9 +9,10 @@ import rasterio
 from affine import Affine
 
 from sr_geo.consistency import Sensor, make_consistent, seen
-from sr_geo.errors import EvaluationError, InputError, OutputError
+from sr_geo.errors import EvaluationError, InputError, MissingPartError, OutputError
 from sr_geo.quality.evaluate import evaluate_rasters
 from sr_geo.quality.evaluation import Evaluation, write_json
+from sr_geo.quality.lpips import INSTALL, is_available
 from sr_geo.quality.metrics import psnr, ssim
 from sr_geo.radiometry import fill_invalid
 from sr_geo.resample import cubic
@@ -228,7 +229,7 @@ def test_an_alpha_band_is_not_compared(write: Write) -> None:
     [
         ({"transform": FINE @ Affine.translation(1, -2)}, r"-2\.00 rows and 1\.00 columns off"),
         ({"transform": COARSE}, "the reference is finer"),
-        ({"transform": Affine(1, 0, 600_000, 0, -1, 5_200_000)}, "the reference is coarser"),
+        ({"transform": Affine(1, 0, 600_000, 0, -1, 5_200_000)}, r"the reference is coarser .* finer imagery .* it goes to --lr"),
         ({"crs": "EPSG:32643"}, "coordinate systems"),
     ],
 )
@@ -257,3 +258,48 @@ def test_other_extents_bands_and_inputs_are_refused(write: Write) -> None:
         evaluate_rasters(path, enhanced, lr=write("f.tif", truth[:3, ::4, ::4].copy(), transform=COARSE, bands=BANDS[:3]))
     with pytest.raises(InputError):
         evaluate_rasters(path, path.with_name("none.tif"))
+
+
+def test_ms_ssim_is_that_of_the_whole_whatever_the_windows(write: Write) -> None:
+    from sr_geo.quality.multiscale import ms_ssim
+
+    rng = np.random.default_rng(4)
+    truth = rng.integers(500, 4000, (1, 14, 13)).repeat(16, axis=1).repeat(16, axis=2) + rng.integers(0, 200, (1, 224, 208))
+    other = (truth + rng.integers(-150, 150, truth.shape)).astype(np.uint16)
+    truth = truth.astype(np.uint16)
+    truth[:, 4:12, 6:15] = 0
+    paths = write("t.tif", truth, nodata=0, bands=("red",)), write("e.tif", other, bands=("red",))
+    expected = ms_ssim(truth, other, data_range=4000.0, valid=truth > 0, border=2)
+    for tile in (1024, 70):
+        found = evaluate_rasters(*paths, border=2, data_range=4000.0, tile=tile, perceptual=False)
+        assert found.together.ms_ssim == pytest.approx(expected.together, abs=1e-5)
+        assert found.bands[0].ms_ssim == pytest.approx(expected.bands[0], abs=1e-5)
+        assert "MS-SSIM" in [row[0] for row in found.rows()]
+    small, other_small = pictures()
+    rows = evaluate_rasters(write("ts.tif", small), write("es.tif", other_small), perceptual=False).rows()
+    assert "MS-SSIM" not in [row[0] for row in rows]  # 160 rows hold no five resolutions
+
+
+@pytest.mark.skipif(not is_available(), reason=f"the LPIPS weights are not installed: {INSTALL}")
+def test_each_band_can_be_judged_as_a_gray_picture(write: Write) -> None:
+    from sr_geo.quality.lpips import lpips
+
+    truth, other = pictures()
+    paths = write("t.tif", truth), write("e.tif", other)
+    found = evaluate_rasters(*paths, data_range=5000.0, each_band=True)
+    for index, band in enumerate(found.bands):
+        a, b = ((x[[index] * 3] / 5000.0).clip(0, 1).astype(np.float32) for x in (truth, other))
+        assert band.lpips == pytest.approx(lpips(a, b), rel=1e-4)
+    (row,) = [row for row in found.rows() if row[0].startswith("LPIPS")]
+    assert all(row)
+    assert all(band.lpips is None for band in evaluate_rasters(*paths, data_range=5000.0).bands)
+
+
+def test_dists_names_what_is_missing(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sr_geo.quality.dists import _term
+
+    _term.cache_clear()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, package=None: None)
+    truth, other = pictures()
+    with pytest.raises(MissingPartError, match=r"DISTS needs torch, torchmetrics, safetensors.*sr-geo\[train\]"):
+        evaluate_rasters(write("t.tif", truth), write("e.tif", other), with_dists=True, perceptual=False)

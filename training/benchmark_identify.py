@@ -1,0 +1,245 @@
+"""Identification by size: at which size of the input does an enhanced picture stop being told apart?
+
+    python training/benchmark_identify.py --data DIR                                         bicubic only
+    python training/benchmark_identify.py --data DIR --method face-rgb-x4 --domain face      and a model, by name or as .onnx
+
+Test pictures are reduced so that the input has the given side, brought down by the domain's degradation, enlarged by each method,
+and matched with the true pictures of the test set (sr_geo/quality/identify.py says how). Writes training/results/identification.csv.
+
+Domains: `medical` (test X-rays and CT slices), `satellite` (test rows of NAIP and of the Landsat mosaic, natural colours, blur of 1.6),
+`face` (test people, each picture by its own), `face-person` (smiling ones among the neutral ones), `plate` (by reading: sides are widths).
+"""
+
+import argparse
+import csv
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from PIL import Image
+
+from sr_geo.consistency import Sensor, seen
+from sr_geo.quality.identify import Entry, Probe, Share, compare, identify, open_colours, plain, read_table, share
+from sr_geo.quality.identify_networks import Colours, Descriptor, Faces, patch_descriptors
+from sr_geo.radiometry import Float
+
+ROOT = Path(__file__).resolve().parents[1]
+SCALE = 4
+COLUMNS = ("domain", "side", "method", "by", "gallery", "hits", "count", "share", "low", "high", "gained", "lost")
+SIDES = {
+    "medical": (100, 50, 25, 16, 12, 8, 6),
+    "satellite": (100, 50, 25, 16, 12, 8),
+    "face": (100, 50, 25, 16, 12, 8),
+    "face-person": (100, 50, 33, 25, 16, 12),
+    "plate": (64, 48, 32, 24, 20),
+}
+Method = Callable[[Float], Float]
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """A test picture: red, green, blue ``(3, H, W)``, 0…1, as large as it comes."""
+
+    name: str
+    picture: Float
+    identity: str
+    gallery: bool = True
+    probe: bool = True
+
+
+def medical(data: Path) -> Iterator[Truth]:
+    """The middle 400 × 400 of every test picture."""
+    for name, row in read_table(data / "medical/labels.csv").items():
+        path = data / "medical" / row["file"]
+        if row["split"] == "test" and path.exists() and row["modality"] in {"CR", "DX", "CT"}:
+            yield Truth(name, _middle(_unit(open_colours(path)), 400), name)
+
+
+def faces(data: Path, *, by_person: bool) -> Iterator[Truth]:
+    """Test people; neutral pictures are the gallery and smiling ones the probes where it goes by person."""
+    for name, row in read_table(data / "faces/labels.csv").items():
+        if row["split"] == "test":
+            picture = _unit(open_colours(data / "faces" / row["file"]))
+            if by_person:
+                yield Truth(name, picture, row["identity"], gallery=row["role"] == "gallery", probe=row["role"] == "probe")
+            else:
+                yield Truth(name, picture, name)
+
+
+def satellite(data: Path, *, side: int) -> Iterator[Truth]:
+    """Windows of the test rows in natural colours, stretched as a whole file is by its 1st and 99th percentile."""
+    files = [(path, (572, 723), (1, 2, 3)) for path in sorted((data / "satellite/hr/naip").glob("*.tif"))]
+    files.append((data / "satellite/landsat/agnet_lc8_northdakota_2015245.tif", (2560, 3328), (3, 2, 1)))
+    for path, (top, bottom), bands in files:
+        with rasterio.open(path) as dataset:
+            part = ((top, min(bottom, dataset.height)), (0, dataset.width))
+            values = dataset.read(bands, window=part).astype(np.float32)
+        valid = (values > 0).all(axis=0)
+        if not valid.any():
+            continue
+        low, high = np.percentile(values[:, valid], (1, 99))
+        picture = np.clip((values - low) / (high - low), 0.0, 1.0)
+        rows, columns = (range(0, length - side + 1, side) for length in values.shape[1:])
+        whole = [(row, column) for row in rows for column in columns if valid[row : row + side, column : column + side].all()]
+        for row, column in whole[:: max(1, -(-len(whole) // 24))]:
+            name = f"{path.stem}-{row}-{column}"
+            yield Truth(name, picture[:, row : row + side, column : column + side], name)
+
+
+def plates(data: Path) -> Iterator[Truth]:
+    """Test crops with a text."""
+    for name, row in read_table(data / "plates/labels.csv").items():
+        path = data / "plates" / row["file"]
+        if row["split"] == "test" and plain(row["text"]) and path.exists() and "scenes" not in row["file"]:
+            yield Truth(name, _unit(open_colours(path)), row["text"])
+
+
+def truths(domain: str, data: Path, side: int) -> list[Truth]:
+    """Test pictures of a domain at the size that makes an input of `side`."""
+    fine = side * SCALE
+    if domain == "satellite":
+        return list(satellite(data, side=fine))
+    found = {"medical": medical, "plate": plates}.get(domain, lambda root: faces(root, by_person=domain == "face-person"))(data)
+    sized = []
+    for truth in found:
+        height, width = truth.picture.shape[1:]
+        if domain == "plate":  # narrower ones are left out: enlarging them would not make them sharper
+            if width < fine:
+                continue
+            across, down = fine, max(SCALE, round(height * fine / width / SCALE) * SCALE)
+        else:
+            across = down = fine
+        sized.append(Truth(truth.name, _sized(truth.picture, down, across), truth.identity, truth.gallery, truth.probe))
+    return sized
+
+
+def coarse(domain: str, fine: Float, *, sigma: float = 1.6) -> Float:
+    """The input, in steps of 8 bits."""
+    if domain == "satellite":
+        sensor = Sensor(sigma, SCALE)
+        margin = sensor.reach * SCALE
+        around = np.pad(fine, ((0, 0), (margin, margin), (margin, margin)), mode="symmetric")
+        low = np.stack([seen(plane, sensor) for plane in around])
+    else:
+        low = _sized(fine, fine.shape[1] // SCALE, fine.shape[2] // SCALE)
+    return np.rint(np.clip(low, 0.0, 1.0) * 255.0).astype(np.float32) / np.float32(255.0)
+
+
+def bicubic(low: Float) -> Float:
+    """Enlarged by cubic interpolation."""
+    return _sized(low, low.shape[1] * SCALE, low.shape[2] * SCALE)
+
+
+def network(name: str) -> Method:
+    """Enlarged by a model; a gray one works on the luminance."""
+    from sr_geo.models.catalog import load_model
+
+    model = load_model(name, device="cpu", threads=1)
+    roles = ("red", "green", "blue")
+
+    def enlarge(low: Float) -> Float:
+        if model.card.bands == ("gray",):
+            return np.repeat(model(np.tensordot(np.array([0.299, 0.587, 0.114], np.float32), low, 1)[None]), 3, axis=0)
+        order = [roles.index(band) for band in model.card.bands]
+        fine = model(low[order], sigma=1.6) if model.card.sigma is not None else model(low[order])
+        return np.stack([fine[model.card.bands.index(role)] for role in roles])
+
+    return enlarge
+
+
+def _unit(picture: Colours) -> Float:
+    return picture.transpose(2, 0, 1).astype(np.float32) / np.float32(255.0)
+
+
+def _bytes(picture: Float) -> Colours:
+    return np.ascontiguousarray(np.rint(np.clip(picture, 0.0, 1.0) * 255.0).astype(np.uint8).transpose(1, 2, 0))
+
+
+def _middle(picture: Float, side: int) -> Float:
+    row, column = ((length - side) // 2 for length in picture.shape[1:])
+    return picture[:, max(row, 0) :, max(column, 0) :][:, :side, :side]
+
+
+def _sized(picture: Float, height: int, width: int) -> Float:
+    planes = [Image.fromarray(plane).resize((width, height), Image.Resampling.BICUBIC) for plane in np.ascontiguousarray(picture)]
+    return np.clip(np.stack([np.asarray(plane) for plane in planes]), 0.0, 1.0)
+
+
+def by_descriptor(domain: str, found: Sequence[Truth], pictures: Sequence[Float], descriptor: Descriptor) -> list[bool]:
+    """Identified or not, for each probe."""
+    gallery = [Entry(truth.name, _bytes(truth.picture), truth.identity) for truth in found if truth.gallery]
+    probes = [
+        Probe(truth.name, _bytes(picture), _bytes(truth.picture), truth.identity)
+        for truth, picture in zip(found, pictures, strict=True)
+        if truth.probe
+    ]
+    return identify(gallery, probes, descriptor, apart=domain == "face-person")
+
+
+def by_reading(found: Sequence[Truth], pictures: Sequence[Float]) -> list[bool]:
+    """Read exactly or not, for each plate."""
+    from sr_geo.imaging.reading import Reader
+
+    reader = Reader(1)
+    return [plain(reader.read(_bytes(picture)).text) == plain(truth.identity) for truth, picture in zip(found, pictures, strict=True)]
+
+
+Row = dict[str, object]
+
+
+def measure(domain: str, side: int, data: Path, methods: dict[str, Method], descriptors: Sequence[Descriptor]) -> Iterator[Row]:
+    """Rows of the table."""
+    found = truths(domain, data, side)
+    if len(found) < 10:
+        return
+    inputs = [coarse(domain, truth.picture) for truth in found]
+    made = {"truth": [truth.picture for truth in found]} | {name: [method(low) for low in inputs] for name, method in methods.items()}
+    judges = {"reader": None} if domain == "plate" else {descriptor.name: descriptor for descriptor in descriptors}
+    for by, descriptor in judges.items():
+        hits = {
+            name: by_reading(found, pictures) if descriptor is None else by_descriptor(domain, found, pictures, descriptor)
+            for name, pictures in made.items()
+        }
+        if domain == "plate":  # of those whose truth is read
+            readable = hits["truth"]
+            hits |= {f"{name}, readable": [hit for hit, known in zip(each, readable, strict=True) if known] for name, each in hits.items()}
+        gallery = sum(truth.gallery for truth in found)
+        for name, each in hits.items():
+            before = hits["bicubic, readable" if name.endswith("readable") else "bicubic"]
+            change = compare(before, each)
+            what = {"domain": domain, "side": side, "method": name, "by": by, "gallery": gallery}
+            yield what | _figures(share(each)) | {"gained": change.gained, "lost": change.lost}
+
+
+def _figures(found: Share) -> Row:
+    low, high = found.interval
+    return {"hits": found.hits, "count": found.count, "share": round(found.value, 4), "low": round(low, 4), "high": round(high, 4)}
+
+
+def main() -> None:
+    """Measure what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--domain", action="append", choices=tuple(SIDES))
+    parser.add_argument("--side", action="append", type=int, help="of the input in pixels; plates: its width")
+    parser.add_argument("--method", action="append", default=[], help="a model beside bicubic, by name or as .onnx")
+    parser.add_argument("--out", type=Path, default=ROOT / "training/results/identification.csv")
+    given = parser.parse_args()
+    methods: dict[str, Method] = {"bicubic": bicubic} | {Path(name).stem: network(name) for name in given.method}
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    with given.out.open("w", encoding="utf-8", newline="") as stream:
+        table = csv.DictWriter(stream, COLUMNS)
+        table.writeheader()
+        for domain in given.domain or SIDES:
+            descriptors = () if domain == "plate" else (Faces(),) if domain.startswith("face") else patch_descriptors()
+            for side in given.side or SIDES[domain]:
+                for row in measure(domain, side, given.data, methods, descriptors):
+                    table.writerow(row)
+                    stream.flush()
+                    print(*row.values(), flush=True)
+
+
+if __name__ == "__main__":
+    main()
