@@ -231,6 +231,7 @@ class Player:
     def end(self) -> None:
         self.timer.stop()
         (OUT / "facts.json").write_text(json.dumps(facts, ensure_ascii=False, indent=1), encoding="utf-8")
+        QgsProject.instance().removeAllMapLayers()  # where the samples lie in a temporary folder, QGIS asks about them before it ends
         QgsProject.instance().setDirty(False)
         QTimer.singleShot(0, iface.actionExit().trigger)
 

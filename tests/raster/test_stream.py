@@ -200,10 +200,14 @@ def test_ctrl_c_while_the_last_tile_is_stored(
         original(self, index, tile)
         whole.append(index)
 
-    with monkeypatch.context() as patched:
-        patched.setattr(Spool, "put", slow)
-        with pytest.raises(KeyboardInterrupt):
-            enhance_raster(source, tmp_path / "out.tif", Options(**options))
+    heard = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job is started with it ignored
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(Spool, "put", slow)
+            with pytest.raises(KeyboardInterrupt):
+                enhance_raster(source, tmp_path / "out.tif", Options(**options))
+    finally:
+        signal.signal(signal.SIGINT, heard)
     assert whole == list(range(20))
     assert len((tmp_path / SPOOL / "journal.txt").read_text().splitlines()) == 20
     told: list[Progress] = []
