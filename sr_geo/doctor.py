@@ -264,13 +264,24 @@ def _check_models(around: Surroundings) -> list[Check]:
     ]
 
 
+EXTRAS = {
+    "train": "sr-geo train and export",
+    "medical": "DICOM",
+    "plates": "finding and reading of number plates",
+    "faces": "finding of faces in photos",
+    "identify": "sr-geo identify",
+    "eval": "plots of the benchmarks",
+}
+"""What each extra is for."""
+
+
 def _check_extras(around: Surroundings) -> list[Check]:
     try:
         requirements = around.requirements()
     except metadata.PackageNotFoundError:
         return [Check("extras", "warn", "sr-geo runs from a folder and is not installed", "pip install .")]
     checks = []
-    for extra, purpose in {"train": "sr-geo train and export", "medical": "DICOM", "eval": "plots of the benchmarks"}.items():
+    for extra, purpose in EXTRAS.items():
         needed = [re.split(r"[^\w.-]", text, maxsplit=1)[0] for text in requirements if re.search(rf"""extra == ['"]{extra}['"]""", text)]
         absent = [name for name in needed if around.installed(name) is None]
         if absent:

@@ -1,11 +1,12 @@
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import metadata
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 
-from sr_geo.doctor import Check, Surroundings, diagnose
+from sr_geo.doctor import EXTRAS, Check, Surroundings, diagnose
 
 VERSIONS = {
     "numpy": "2.3.0",
@@ -135,3 +136,9 @@ def test_a_library_that_does_not_load_is_told_once() -> None:
     names = [check.name for check in diagnose(replace(HEALTHY, providers=broken, drivers=broken, gdal_version=broken))]
     assert "gpu" not in names
     assert not any(name.startswith("driver") for name in names)
+
+
+def test_every_extra_for_users_is_looked_for(repository: Path) -> None:
+    tomllib = pytest.importorskip("tomllib", reason="part of Python from 3.11 on")
+    extras = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    assert set(EXTRAS) == set(extras) - {"dev", "plugin", "gpu"}  # of the GPU there is a check of its own
