@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import subprocess  # nosec B404 - the worker is a program of its own; no shell is ever used
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,8 @@ class Runtime:
     python: Path
     version: str
     """Of SR Geo."""
+    parts: tuple[str, ...] = ()
+    """What is installed besides: ``gpu``, ``train``."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def _below(folder: str, root: str) -> bool:
 def find_runtime(chosen: str | None) -> Runtime | None:
     """The Python to work with: the chosen one, or else the private environment; None where SR Geo is in neither.
 
-    The answer is remembered until the interpreter or its packages change; `forget_runtimes` drops what is remembered.
+    The answer is remembered until the interpreter or its packages change, a "no" for some seconds; `forget_runtimes` drops all of it.
 
     Args:
         chosen: an interpreter, or the folder of a virtual environment; empty: none was chosen.
@@ -111,19 +114,40 @@ def find_runtime(chosen: str | None) -> Runtime | None:
 def forget_runtimes() -> None:
     """Ask again next time: something was installed or removed."""
     _known.clear()
+    _refused.clear()
 
 
-_known: dict[tuple[str, int], Runtime | None] = {}
+_known: dict[tuple[object, ...], Runtime] = {}
+_refused: dict[tuple[object, ...], float] = {}
+"""When each was found to have none."""
+_SECONDS_REFUSED = 10.0
+_QUESTION = """
+import importlib.metadata, importlib.util, json, sr_geo
+parts = ["train"] if importlib.util.find_spec("torch") else []
+try:
+    importlib.metadata.version("onnxruntime-gpu")
+    parts.append("gpu")
+except importlib.metadata.PackageNotFoundError:
+    pass
+print(json.dumps([sr_geo.__version__, parts]))
+"""
 
 
 def _runtime(python: Path) -> Runtime | None:
     try:
-        key = (str(python), python.stat().st_mtime_ns)
+        packages = [*python.parent.parent.glob("lib/python3*/site-packages"), python.parent.parent / "Lib" / "site-packages"]
+        key = (str(python), *(path.stat().st_mtime_ns for path in (python, *packages) if path is python or path.exists()))
     except OSError:
         return None
     if key not in _known:
-        found = _ask(python, "import json, sr_geo; print(json.dumps(sr_geo.__version__))")
-        _known[key] = Runtime(python, found) if isinstance(found, str) and version_numbers(found)[:2] >= OLDEST_TOOLKIT else None
+        if time.monotonic() < _refused.get(key, -_SECONDS_REFUSED) + _SECONDS_REFUSED:
+            return None
+        found = _ask(python, _QUESTION)
+        version, parts = found if isinstance(found, list) and len(found) == 2 else ("", [])
+        if not isinstance(version, str) or version_numbers(version)[:2] < OLDEST_TOOLKIT:
+            _refused[key] = time.monotonic()
+            return None
+        _known[key] = Runtime(python, version, tuple(parts))
     return _known[key]
 
 
@@ -282,7 +306,7 @@ def install_plan(
     if gpu:  # both packages own the same files; the one for GPUs must be written last
         steps.append(Step((*remove, "onnxruntime", "onnxruntime-gpu"), "replace"))
         steps.append(Step((*install, "onnxruntime-gpu[cuda,cudnn]"), "replace"))
-    steps.append(Step((python, "-m", "sr_geo.cli", "doctor", "--json"), "check"))
+    steps.append(Step((python, "-m", "sr_geo.cli", "doctor"), "check"))
     sizes = [SIZES["light"], *(SIZES[name] for name in extras)]
     return Plan(environment, tuple(steps), sum(size[0] for size in sizes), sum(size[1] for size in sizes))
 

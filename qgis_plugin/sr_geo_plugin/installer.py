@@ -115,7 +115,8 @@ def _step(step: Step, environ: dict[str, str], folder: Path, cancelled: Callable
     code, _ = execute(command, environ=environ, folder=folder, hear=hear, cancelled=cancelled)
     if code == 0:
         return
-    reasons = [line for line in said if line.lower().startswith(("error:", "error ", "  × ", "× ", "  ╰─▶ "))] or said
+    marks = ("missing ",) if what == "check" else ("error:", "error ", "  × ", "× ", "  ╰─▶ ")
+    reasons = [line for line in said if line.lower().startswith(marks)] or said
     reason = reasons[-1].strip() if reasons else tr("code {code}").format(code=code)
     text = "\n".join(said)
     if what == "make":

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The SR Geo authors
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""From layers of QGIS to files that another program can read: the file itself, or a copy where there is none that says the same.
+"""From raster layers of QGIS to files that another program can read: the file itself, or a copy where there is none that says the same.
 
 The functions are called in a background thread, with layers or sources that belong to it (Processing takes care of that), or
 with a clone of a layer.
@@ -10,21 +10,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from osgeo import gdal
 from qgis.core import (
     QgsCoordinateReferenceSystem,
-    QgsCoordinateTransform,
     QgsCoordinateTransformContext,
-    QgsFeature,
-    QgsFeatureRequest,
-    QgsFeatureSource,
-    QgsFields,
-    QgsGeometry,
-    QgsProcessingFeatureSource,
     QgsProviderRegistry,
     QgsRasterBlockFeedback,
     QgsRasterFileWriter,
@@ -32,13 +26,9 @@ from qgis.core import (
     QgsRasterLayer,
     QgsRasterPipe,
     QgsRectangle,
-    QgsVectorFileWriter,
-    QgsVectorLayer,
-    QgsWkbTypes,
 )
 from qgis.PyQt.QtCore import Qt
 
-from sr_geo_plugin.compat import MULTI_POLYGON, POLYGON_GEOMETRY
 from sr_geo_plugin.translation import tr
 from sr_geo_plugin.worker import Cancelled, WorkerError
 
@@ -79,7 +69,8 @@ def raster_source(layer: QgsRasterLayer, folder: Path, *, extent: QgsRectangle |
     """The layer's file, or a copy in `folder` where no file says the same as the layer.
 
     A copy is made of layers that are in memory or on a server of data (WCS, PostGIS), and of files whose CRS or nodata the user has
-    changed in the layer's properties: the layer is right then, for it is what the user sees.
+    changed in the layer's properties: the layer is right then, for it is what the user sees. GDAL copies what it can open itself, with
+    band names, scales and data type; the rest is copied by QGIS, as the numbers that the layer shows.
 
     Args:
         layer: valid, of this thread.
@@ -123,7 +114,7 @@ def _file_of(layer: QgsRasterLayer) -> str | None:
     if parts.get("vsiPrefix"):
         return uri.partition("|")[0]
     _check_there(path)
-    return path
+    return str(Path(path).absolute()) if Path(path).exists() else path  # the worker runs in another folder
 
 
 def _check_there(path: str) -> None:
@@ -132,10 +123,13 @@ def _check_there(path: str) -> None:
 
 
 def _says_the_same(layer: QgsRasterLayer) -> bool:
+    stored = layer.dataProvider().crs()
+    return (not layer.crs().isValid() or layer.crs() == stored) and _same_holes(layer)
+
+
+def _same_holes(layer: QgsRasterLayer) -> bool:
+    """Whether the layer has no data just where its file has none."""
     provider = layer.dataProvider()
-    stored = provider.crs()
-    if layer.crs().isValid() and layer.crs() != stored:
-        return False
     for band in range(1, provider.bandCount() + 1):
         ranges = provider.userNoDataValues(band)
         if ranges or (provider.sourceHasNoDataValue(band) and not provider.useSourceNoDataValue(band)):
@@ -152,46 +146,114 @@ def _copy(layer: QgsRasterLayer, folder: Path, *, extent: QgsRectangle | None, f
         )
     whole = provider.extent()
     width, height = whole.width() / columns, whole.height() / rows
-    left, top, right, bottom = 0, 0, columns, rows
-    if extent is not None:
-        left = max(0, math.floor((extent.xMinimum() - whole.xMinimum()) / width))
-        right = min(columns, math.ceil((extent.xMaximum() - whole.xMinimum()) / width))
-        top = max(0, math.floor((whole.yMaximum() - extent.yMaximum()) / height))
-        bottom = min(rows, math.ceil((whole.yMaximum() - extent.yMinimum()) / height))
-        if left >= right or top >= bottom:
-            raise WorkerError(tr("{layer}: the extent lies outside the raster; choose another one.").format(layer=layer.name()))
+    left, top, right, bottom = _pixels(layer, extent)
     if (right - left) * (bottom - top) > MOST_PIXELS:
         words = tr(
             "{layer}: not a file that can be read directly, and too large to copy; choose a smaller extent or export it as a GeoTIFF."
         )
         raise WorkerError(words.format(layer=layer.name()))
-    path = Path(folder) / "raster.tif"
+    try:
+        path = named(folder, "raster", layer.name(), ".tif")
+    except OSError:
+        _not_copied(layer, folder)
+    crs = layer.crs() if layer.crs().isValid() else provider.crs()
+    if _copied_by_gdal(layer, path, (left, top, right - left, bottom - top), crs, feedback):
+        return RasterSource(str(path), roles_of_names(band_names(layer)), copied=True)
     pipe = QgsRasterPipe()
     pipe.set(provider.clone())
     writer = QgsRasterFileWriter(str(path))
     writer.setOutputProviderKey("gdal")
     writer.setOutputFormat("GTiff")
-    writer.setCreateOptions(["TILED=YES", "BIGTIFF=IF_SAFER", "PHOTOMETRIC=MINISBLACK", "ALPHA=UNSPECIFIED"])
+    set_options = getattr(writer, "setCreationOptions", None) or writer.setCreateOptions  # renamed in QGIS 3.44
+    set_options(["TILED=YES", "BIGTIFF=IF_SAFER", "PHOTOMETRIC=MINISBLACK", "ALPHA=UNSPECIFIED"])
     area = QgsRectangle(
         whole.xMinimum() + left * width,
         whole.yMaximum() - bottom * height,
         whole.xMinimum() + right * width,
         whole.yMaximum() - top * height,
     )
-    crs = layer.crs() if layer.crs().isValid() else provider.crs()
     reading = QgsRasterBlockFeedback()
     if feedback is not None:  # direct: this thread is busy, and no event would reach it
         feedback.canceled.connect(reading.cancel, Qt.ConnectionType.DirectConnection)
         if feedback.isCanceled():
-            raise Cancelled
+            raise Cancelled()
     done = writer.writeRaster(pipe, right - left, bottom - top, area, crs, QgsCoordinateTransformContext(), reading)
     if feedback is not None and feedback.isCanceled():
         raise Cancelled()
     if done != QgsRasterFileWriter.WriterError.NoError:
-        raise WorkerError(
-            tr("{layer}: it cannot be copied to {folder}; is there room on the disk?").format(layer=layer.name(), folder=folder)
-        )
+        _not_copied(layer, folder)
     return RasterSource(str(path), roles_of_names(band_names(layer)), copied=True)
+
+
+def _pixels(layer: QgsRasterLayer, extent: QgsRectangle | None) -> tuple[int, int, int, int]:
+    """First column and row, and the ones after the last, of the pixels that an extent touches; all where there is none."""
+    provider = layer.dataProvider()
+    columns, rows, whole = provider.xSize(), provider.ySize(), provider.extent()
+    if extent is None:
+        return 0, 0, columns, rows
+    width, height = whole.width() / columns, whole.height() / rows
+    left = max(0, math.floor((extent.xMinimum() - whole.xMinimum()) / width))
+    right = min(columns, math.ceil((extent.xMaximum() - whole.xMinimum()) / width))
+    top = max(0, math.floor((whole.yMaximum() - extent.yMaximum()) / height))
+    bottom = min(rows, math.ceil((whole.yMaximum() - extent.yMinimum()) / height))
+    if left >= right or top >= bottom:
+        raise WorkerError(tr("{layer}: the extent lies outside the raster; choose another one.").format(layer=layer.name()))
+    return left, top, right, bottom
+
+
+def _copied_by_gdal(layer: QgsRasterLayer, path: Path, window: tuple[int, ...], crs: QgsCoordinateReferenceSystem, feedback: Any) -> bool:
+    """Copy pixels as they are stored, with names, scales and nodata; False where only QGIS can read them as the layer shows them."""
+    provider = layer.dataProvider()
+    uri = provider.dataSourceUri()
+    if provider.name() != "gdal" or "authcfg" in uri or not _same_holes(layer):
+        return False
+    parts = QgsProviderRegistry.instance().decodeUri("gdal", uri)
+    if parts.get("credentialOptions"):
+        return False
+    name = f"GPKG:{parts['path']}:{parts['layerName']}" if parts.get("layerName") else uri.partition("|")[0]
+    source = or_none(gdal.OpenEx, name, gdal.OF_RASTER, open_options=list(parts.get("openOptions") or []))
+    if source is None or (source.RasterXSize, source.RasterYSize) != (provider.xSize(), provider.ySize()):
+        return False  # for instance one that is turned, which QGIS shows straightened
+
+    def going_on(*_: object) -> int:
+        return 0 if feedback is not None and feedback.isCanceled() else 1
+
+    wkt = crs.toWkt(QgsCoordinateReferenceSystem.WktVariant.WKT_PREFERRED) if crs.isValid() else None
+    copying = {"format": "GTiff", "srcWin": list(window), "outputSRS": wkt, "creationOptions": ["TILED=YES", "BIGTIFF=IF_SAFER"]}
+    gdal.ErrorReset()
+    made = or_none(gdal.Translate, str(path), source, callback=going_on, **copying)
+    if not going_on():
+        raise Cancelled()
+    done = made is not None
+    del made  # writes the rest, which may be what the disk has no room for
+    if not done or gdal.GetLastErrorType() >= gdal.CE_Failure:
+        _not_copied(layer, path.parents[1])
+    return True
+
+
+def named(folder: Path, inside: str, layer: str, ending: str) -> Path:
+    """A file called as the layer is, for what the worker says of it; in a folder of its own, where no other file can have the name."""
+    own = Path(folder) / inside
+    own.mkdir(exist_ok=True)
+    return own / (file_name(layer) + ending)
+
+
+def file_name(layer: str) -> str:
+    """A layer's name as the name of a file, in any script."""
+    kept = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in layer).strip("_")
+    return kept[:60] or "layer"
+
+
+def _not_copied(layer: QgsRasterLayer, folder: Path) -> NoReturn:
+    raise WorkerError(tr("{layer}: it cannot be copied to {folder}; is there room on the disk?").format(layer=layer.name(), folder=folder))
+
+
+def or_none(function: Callable[..., Any], *words: Any, **named: Any) -> Any:
+    """What a function of GDAL gives back; None where it fails, whether or not another plugin has made GDAL raise exceptions."""
+    try:
+        return function(*words, **named)
+    except RuntimeError:
+        return None
 
 
 def band_names(layer: QgsRasterLayer) -> list[str]:
@@ -211,125 +273,3 @@ def roles_of_names(names: Iterable[str]) -> dict[str, int]:
                     return {}
                 found[role] = number
     return found
-
-
-def polygons_file(  # noqa: C901 - a row of cases, each of them short
-    source: QgsFeatureSource | QgsVectorLayer,
-    folder: Path,
-    *,
-    selected_only: bool = False,
-    within: QgsRectangle | None = None,
-    within_crs: QgsCoordinateReferenceSystem | None = None,
-    context: Any = None,
-    feedback: Any = None,
-    need_crs: bool = True,
-) -> Path:
-    """The polygons as a GeoPackage in `folder`, with their CRS and columns; unsaved edits, filters and joins are in it.
-
-    Args:
-        source: of a Processing parameter, or a layer.
-        folder: for the file.
-        selected_only: of a layer: the selected features. A source of Processing knows by itself.
-        within: only what touches this rectangle.
-        within_crs: of the rectangle; default: the source's.
-        context: QgsProcessingContext, for transformations; default: none.
-        feedback: a QgsFeedback that can cancel.
-        need_crs: whether to refuse polygons without one.
-
-    Raises:
-        WorkerError: with what to do.
-    """
-    name = source.name() if isinstance(source, QgsVectorLayer) else source.sourceName()
-    crs = source.crs() if isinstance(source, QgsVectorLayer) else source.sourceCrs()
-    if QgsWkbTypes.geometryType(source.wkbType()) != POLYGON_GEOMETRY:
-        raise WorkerError(tr("{layer}: these are no polygons; choose the layer with the outlines of the fields.").format(layer=name))
-    if need_crs and not crs.isValid():
-        raise WorkerError(tr("{layer}: the parcels have no CRS; set it with a right click, Layer CRS, and run again.").format(layer=name))
-    request = QgsFeatureRequest()
-    if within is not None:
-        if within_crs is not None and within_crs.isValid() and crs.isValid() and within_crs != crs:
-            transforms = context.transformContext() if context is not None else QgsCoordinateTransformContext()
-            within = QgsCoordinateTransform(within_crs, crs, transforms).transformBoundingBox(within)
-        request.setFilterRect(within)
-    path = Path(folder) / "parcels.gpkg"
-    fields = source.fields()
-    options = QgsVectorFileWriter.SaveVectorOptions()
-    options.driverName, options.layerName, options.fileEncoding = "GPKG", "parcels", "UTF-8"
-    options.layerOptions = [f"FID={_free_name(fields, 'sr_geo_row')}", f"GEOMETRY_NAME={_free_name(fields, 'sr_geo_outline')}"]
-    writer = QgsVectorFileWriter.create(str(path), fields, MULTI_POLYGON, crs, QgsCoordinateTransformContext(), options)
-    failed = writer.hasError() != QgsVectorFileWriter.WriterError.NoError
-    count = 0
-    if not failed:
-        for feature in _features(source, request, selected_only=selected_only):
-            if feedback is not None and feedback.isCanceled():
-                del writer
-                raise Cancelled()
-            copy = QgsFeature(fields)
-            copy.setAttributes(feature.attributes())
-            copy.setGeometry(_flat(feature.geometry()))
-            failed = failed or not writer.addFeature(copy)
-            count += 1
-    reason = writer.errorMessage()
-    del writer  # closes the file
-    if failed:
-        raise WorkerError(
-            tr("{layer}: the parcels cannot be copied to {folder} ({reason}).").format(layer=name, folder=folder, reason=reason)
-        )
-    if count == 0:
-        if selected_only or isinstance(source, QgsProcessingFeatureSource):
-            raise WorkerError(tr("{layer}: no parcels to work on; select some, or switch off “selected features only”.").format(layer=name))
-        raise WorkerError(tr("{layer}: the layer has no parcels.").format(layer=name))
-    return path
-
-
-def _features(source: Any, request: QgsFeatureRequest, *, selected_only: bool) -> Any:
-    if isinstance(source, QgsProcessingFeatureSource):  # invalid outlines are repaired by the worker, which says so
-        return source.getFeatures(request, QgsProcessingFeatureSource.Flag.FlagSkipGeometryValidityChecks)
-    if selected_only and isinstance(source, QgsVectorLayer):
-        return source.getSelectedFeatures(request)
-    return source.getFeatures(request)
-
-
-def _flat(geometry: QgsGeometry) -> QgsGeometry:
-    """A multi-polygon of straight lines in the plane."""
-    if geometry.isNull():
-        return geometry
-    plain = QgsGeometry(geometry)
-    shape = plain.get()
-    if QgsWkbTypes.isCurvedType(shape.wkbType()):
-        plain = QgsGeometry(shape.segmentize())
-        shape = plain.get()
-    shape.dropZValue()
-    shape.dropMValue()
-    plain.convertToMultiType()
-    return plain
-
-
-def _free_name(fields: QgsFields, name: str) -> str:
-    taken = {field.name().casefold() for field in fields}
-    while name in taken:
-        name += "_"
-    return name
-
-
-def rectangle_file(extent: QgsRectangle, crs: QgsCoordinateReferenceSystem, folder: Path) -> Path:
-    """One rectangle as a GeoPackage: the part of a raster that is wanted.
-
-    Raises:
-        WorkerError: it cannot be written, or is empty.
-    """
-    if extent.isEmpty() or not extent.isFinite():
-        raise WorkerError(tr("The extent is empty; draw or choose another one."))
-    path = Path(folder) / "extent.gpkg"
-    options = QgsVectorFileWriter.SaveVectorOptions()
-    options.driverName, options.layerName = "GPKG", "extent"
-    writer = QgsVectorFileWriter.create(str(path), QgsFields(), MULTI_POLYGON, crs, QgsCoordinateTransformContext(), options)
-    feature = QgsFeature()
-    geometry = QgsGeometry.fromRect(extent)
-    geometry.convertToMultiType()
-    feature.setGeometry(geometry)
-    good = writer.hasError() == QgsVectorFileWriter.WriterError.NoError and writer.addFeature(feature)
-    del writer
-    if not good:
-        raise WorkerError(tr("The extent cannot be written to {folder}; is there room on the disk?").format(folder=folder))
-    return path

@@ -50,7 +50,7 @@ class SrGeoPlugin:
     def unload(self) -> None:
         """Undo `initGui`, in reverse."""
         if self.dialog is not None:
-            self.dialog.close()
+            self.dialog.shut_down()
             self.dialog.deleteLater()
             self.dialog = None
         if self.dock is not None:

@@ -36,7 +36,7 @@ from qgis.PyQt.QtWidgets import (
 )
 
 from sr_geo_plugin import installer, settings
-from sr_geo_plugin.algorithms.check_models import states
+from sr_geo_plugin.algorithms.check_models import of_the_plugin, states
 from sr_geo_plugin.environment import (
     Maker,
     Plan,
@@ -71,6 +71,7 @@ class SetUpDialog(QDialog):
         self.setWindowTitle(tr("SR Geo: Set up"))
         self.resize(700, 700)
         self._task: BackgroundTask | None = None
+        self._shut = False
         self._makers: list[Maker] = []
         self.status = QLabel(self)
         self.status.setWordWrap(True)
@@ -145,6 +146,7 @@ class SetUpDialog(QDialog):
         layout.addWidget(box, 1)
         layout.addLayout(buttons)
         self.makers.currentIndexChanged.connect(self._show_plan)
+        self.makers.activated.connect(self._chosen)  # comes also where the only entry is chosen again
         self.gpu.toggled.connect(self._show_plan)
         self.train.toggled.connect(self._show_plan)
         self.offline.fileChanged.connect(self._show_plan)
@@ -184,13 +186,13 @@ class SetUpDialog(QDialog):
         self.checks.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
         self.checks.setWordWrap(True)
         self.check = _button(tr("Check now"), self._check)
-        show_log = _button(
+        self.show_log = _button(
             tr("Show the log of the installation"), lambda: QDesktopServices.openUrl(QUrl.fromLocalFile(str(installer.log_file())))
         )
         layout = QVBoxLayout(page)
         layout.addWidget(self.checks, 1)
         row = QHBoxLayout()
-        row.addWidget(show_log)
+        row.addWidget(self.show_log)
         row.addStretch()
         row.addWidget(self.check)
         layout.addLayout(row)
@@ -200,16 +202,36 @@ class SetUpDialog(QDialog):
 
     def refresh(self) -> None:
         """Show how things stand; looks for interpreters, unless something is going on."""
-        self._show_state()
-        if self._task is None and not self._makers:
-            if not self.proxy.text():
-                self.proxy.setText(installer.system_proxy())
-            self._start(tr("SR Geo: looking for Python"), lambda task: list(host_pythons()), self._found)
+        if self._task is not None:
+            return
+        if self._makers:
+            self._show_state()
+            return
+        if not self.proxy.text():
+            self.proxy.setText(installer.system_proxy())
+        self.status.setText(tr("Looking for what is installed…"))
+
+        def look(task: BackgroundTask) -> list[Maker]:
+            settings.runtime()  # asked here, its answer is known when the state is shown
+            return list(host_pythons())
+
+        def seen(makers: list[Maker]) -> None:
+            self._show_state()
+            runtime = settings.runtime()
+            ours = runtime is not None and private_environment() in runtime.python.parents
+            for part, box in (("gpu", self.gpu), ("train", self.train)):  # so that a repair takes nothing away
+                box.setChecked(box.isChecked() or (ours and part in runtime.parts))
+            self._found(makers)
+
+        self._start(tr("SR Geo: looking for Python"), look, seen)
 
     def _show_state(self) -> None:
         runtime = settings.runtime()
         if runtime is None:
-            self.status.setText(f"<b>{html.escape(settings.not_set_up())}</b>")
+            words = tr("SR Geo itself is not installed yet: press Install below. It takes a few minutes, once.")
+            if settings.chosen_python():
+                words = tr("{python} has no SR Geo any more: install it there again, choose another Python, or press Install below.")
+            self.status.setText(f"<b>{html.escape(words.format(python=settings.chosen_python()))}</b>")
         else:
             words = tr("SR Geo {version} is ready: {python}").format(version=runtime.version, python=runtime.python)
             self.status.setText(f"<b>{html.escape(words)}</b>")
@@ -224,6 +246,7 @@ class SetUpDialog(QDialog):
         self.remove.setEnabled(not busy and private_environment().exists())
         self.use.setEnabled(not busy)
         self.check.setEnabled(not busy and settings.runtime() is not None)
+        self.show_log.setEnabled(installer.log_file().exists())
         self.cancel.setEnabled(busy)
         self.progress.setVisible(busy)
 
@@ -242,10 +265,11 @@ class SetUpDialog(QDialog):
         index = self.makers.currentIndex()
         return self._makers[index] if 0 <= index < len(self._makers) else None
 
-    def _show_plan(self, *_: object) -> None:
-        if self._makers and self.makers.currentIndex() == len(self._makers) and self._task is None:
+    def _chosen(self, index: int) -> None:
+        if index == len(self._makers) and self._task is None:
             self._choose_maker()
-            return
+
+    def _show_plan(self, *_: object) -> None:
         maker = self.maker
         if maker is None:
             self.plan.setPlainText(
@@ -324,18 +348,25 @@ class SetUpDialog(QDialog):
     def _remove(self) -> None:
         words = tr("Remove the environment in {folder}? Your own models and results stay.").format(folder=private_environment())
         if QMessageBox.question(self, self.windowTitle(), words) == QMessageBox.StandardButton.Yes:
-            installer.remove(private_environment())
-            self._show_state()
-            self.changed.emit()
+            self._start(tr("SR Geo: removing"), lambda task: installer.remove(private_environment()), self._removed)
+
+    def _removed(self, _: object) -> None:
+        self._show_state()
+        self.changed.emit()
 
     def _use(self) -> None:
         path = self.existing.filePath().strip()
         forget_runtimes()
-        if path and find_runtime(path) is None:
-            self._failed(
-                WorkerError(tr("{path}: no Python with SR Geo; install it there with pip, or choose another one.").format(path=path))
-            )
-            return
+
+        def look(task: BackgroundTask) -> str:
+            if path and find_runtime(path) is None:
+                words = tr("{path}: no Python with SR Geo; install it there with pip, or choose another one.")
+                raise WorkerError(words.format(path=path))
+            return path
+
+        self._start(tr("SR Geo: looking for Python"), look, self._used)
+
+    def _used(self, path: str) -> None:
         settings.choose_python(path)
         self._show_state()
         self.changed.emit()
@@ -350,7 +381,7 @@ class SetUpDialog(QDialog):
         def look(task: BackgroundTask) -> list[dict[str, str]]:
             options: dict[str, Any] = {"cancelled": task.isCanceled, "log": self._line(task)}
             settings.remember_models(run(runtime, ["models", "list", "--json"], **options).get("models", []))
-            return list(run(runtime, ["doctor", "--json"], allowed=(0, 1), **options).get("checks", []))
+            return of_the_plugin(run(runtime, ["doctor", "--json"], allowed=(0, 1), **options).get("checks", []))
 
         self._start(tr("SR Geo: checking"), look, self._checked)
 
@@ -375,12 +406,16 @@ class SetUpDialog(QDialog):
 
         def ended(value: Any) -> None:
             self._task = None
+            if self._shut:
+                return
             self.progress.setVisible(False)
             done(value)
             self._enable()
 
         def failed(error: WorkerError) -> None:
             self._task = None
+            if self._shut:
+                return
             self._show_state()
             self._failed(error)
 
@@ -402,6 +437,15 @@ class SetUpDialog(QDialog):
     def _cancel(self) -> None:
         if self._task is not None:
             self._task.cancel()
+
+    def shut_down(self) -> None:
+        """Stop what goes on, and show nothing more; before the plugin is unloaded."""
+        self._shut = True
+        task = self._task
+        if task is not None:
+            task.cancel()
+            task.waitForFinished(10_000)
+        self.close()
 
     def _failed(self, error: WorkerError) -> None:
         self.log.appendPlainText(str(error))

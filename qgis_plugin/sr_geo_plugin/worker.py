@@ -11,13 +11,15 @@ from __future__ import annotations
 import json
 import os
 import queue
+import re
+import shutil
 import signal
 import subprocess  # nosec B404 - programs are started with lists of words, never through a shell
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
@@ -26,16 +28,31 @@ from sr_geo_plugin.translation import tr
 
 _LAUNCH = (
     "import os, signal, sys, threading, time\n"
+    "def closed():\n"
+    "    import _winapi, msvcrt\n"
+    "    try:\n"
+    "        _winapi.PeekNamedPipe(msvcrt.get_osfhandle(0), 0)\n"
+    "    except OSError:\n"
+    "        return True\n"
     "def watch():\n"
-    "    os.read(0, 1)\n"
-    "    os.kill(os.getpid(), signal.SIGTERM) if os.name != 'nt' else __import__('_thread').interrupt_main()\n"
+    "    if os.name == 'nt':\n"
+    "        while not closed():\n"
+    "            time.sleep(0.2)\n"
+    "        __import__('_thread').interrupt_main()\n"
+    "    else:\n"
+    "        os.read(0, 1)\n"
+    "        os.kill(os.getpid(), signal.SIGTERM)\n"
     "    time.sleep(20)\n"
     "    os._exit(130)\n"
     "threading.Thread(target=watch, daemon=True).start()\n"
     "from sr_geo.cli import main\n"
     "main()\n"
 )
-"""Runs the command line and ends when standard input closes: so the worker ends with QGIS, whatever becomes of it."""
+"""Runs the command line and ends when standard input closes: so the worker ends with QGIS, whatever becomes of it.
+
+On Windows nobody may wait in a read of the pipe: libraries that ask what standard input is while they are loaded, those of numpy among
+them, would wait for the end of that read, for ever.
+"""
 
 _PATIENCE = 8.0
 """Seconds that a worker has to end by itself once it was asked to."""
@@ -115,7 +132,7 @@ def run(
         if "done" in content and "total" in content:
             progress(*steps.share(content))
 
-    with tempfile.TemporaryDirectory(prefix="sr-geo-") as folder:
+    with work_folder() as folder:
         code, lines = execute(
             [str(runtime.python), "-c", _LAUNCH, *arguments],
             environ=clean_environ(os.environ),
@@ -126,6 +143,20 @@ def run(
     if code in allowed and (code == 0 or last):
         return last
     raise WorkerError(_reason(code, lines), "\n".join(lines))
+
+
+@contextmanager
+def work_folder(where: str | Path | None = None) -> Iterator[Path]:
+    """A folder that is gone at the end, or with the session where Windows still holds a file in it: that is no failure of the run.
+
+    Args:
+        where: to make it; default: where temporary files of the user are.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="sr-geo-", dir=where))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def execute(  # noqa: C901 - one loop, with what may happen in it
@@ -210,7 +241,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
             process.wait(_PATIENCE)
         except subprocess.TimeoutExpired:
             _force(process)
-    elif os.name != "nt":
+    if os.name != "nt":
         _signal(process, signal.SIGKILL)  # children that outlived it
     process.wait()
 
@@ -280,7 +311,7 @@ def _reason(code: int, lines: Sequence[str]) -> str:
     """One line about a run that failed."""
     for line in reversed(lines):
         if line.startswith("error: "):
-            return line.removeprefix("error: ")
+            return _without_options(line.removeprefix("error: "))
     if code in (-signal.SIGTERM, 130):
         return tr("The worker was stopped by another program; run it again.")
     if code in (-9, 137):
@@ -289,7 +320,21 @@ def _reason(code: int, lines: Sequence[str]) -> str:
         )
     if code < 0 or code > 255:
         return tr("The worker crashed (code {code}); run it again, and repair it in Set up if that does not help.").format(code=code)
-    return lines[-1] if lines else tr("The worker ended with code {code} and said nothing; see Check models in Set up.").format(code=code)
+    if lines and "ModuleNotFoundError" in lines[-1]:
+        return tr("{reason}: a package of the worker is gone; open SR Geo, Set up…, and repair it.").format(reason=lines[-1])
+    return lines[-1] if lines else tr("The worker ended with code {code} and said nothing; see Check in Set up.").format(code=code)
+
+
+_RESUMING = re.compile(r"; finished tiles are kept: run again with --resume to go on| with --resume(, which computes it anew)?")
+"""Advice for the command line: from QGIS a run begins anew, and its tiles are gone."""
+
+
+def _without_options(words: str) -> str:
+    """What the worker said, for somebody who has a panel and a dialogue instead of a command line."""
+    words = _RESUMING.sub("", words)
+    if "--bands" in words:
+        return tr("{reason} (in QGIS: “More options” in the panel, “Advanced parameters” in the toolbox)").format(reason=words)
+    return words
 
 
 class Steps:

@@ -27,6 +27,10 @@ WITHOUT_QGIS = (
 """What needs no QGIS in its own process."""
 
 INSIDE_QGIS = find_spec("qgis") is not None
+if INSIDE_QGIS:
+    from osgeo import gdal
+
+    gdal.DontUseExceptions()  # as QGIS leaves it; newer releases of GDAL warn where it was not said
 collect_ignore = [path.name for path in Path(__file__).parent.glob("test_*.py") if (path.name in WITHOUT_QGIS) is INSIDE_QGIS]
 """Each test runs in one of the two environments of `make test`."""
 

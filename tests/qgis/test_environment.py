@@ -3,6 +3,7 @@
 import fnmatch
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -137,10 +138,42 @@ def test_a_python_without_sr_geo_is_no_runtime(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("version", "usable"), [("0.0.9", False), ("0.1.0", True), ("1.2rc1", True), ("unknown", False)])
 def test_a_toolkit_must_be_new_enough(tmp_path: Path, version: str, usable: bool) -> None:
     fake = tmp_path / "python"
-    fake.write_text(f"#!/bin/sh\necho '{json.dumps(version)}'\n")
+    fake.write_text(f"#!/bin/sh\necho '{json.dumps([version, ['train']])}'\n")
     fake.chmod(0o755)
     found = find_runtime(str(fake))
-    assert (found is not None and found.version == version) is usable
+    assert (found is not None and (found.version, found.parts) == (version, ("train",))) is usable
+
+
+def test_what_is_installed_or_removed_later_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also while QGIS runs, by pip in a terminal: the interpreter stays the same file then."""
+    packages = tmp_path / "lib" / "python3.12" / "site-packages"
+    packages.mkdir(parents=True)
+    fake = tmp_path / "bin" / "python"
+    fake.parent.mkdir()
+    fake.write_text(f"#!/bin/sh\ntest -d '{packages}/sr_geo' && echo '[\"0.1.0\", []]'\n")
+    fake.chmod(0o755)
+    assert find_runtime(str(fake)) is None
+    (packages / "sr_geo").mkdir()
+    os.utime(packages, ns=(1, 1))
+    assert find_runtime(str(fake)) is not None
+    (packages / "sr_geo").rmdir()
+    os.utime(packages, ns=(2, 2))
+    assert find_runtime(str(fake)) is None
+    # where the packages lie cannot be seen, a "no" holds for some seconds only
+    (packages / "sr_geo").mkdir()
+    os.utime(packages, ns=(2, 2))
+    assert find_runtime(str(fake)) is None
+    monkeypatch.setattr(environment, "_SECONDS_REFUSED", 0.0)
+    assert find_runtime(str(fake)) is not None
+
+
+def test_the_parts_that_are_installed(toolkit_python: Path) -> None:
+    """As the interpreter itself says."""
+    code = "import importlib.util as u; print(u.find_spec('torch') is not None)"
+    has_torch = subprocess.run([str(toolkit_python), "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    found = find_runtime(str(toolkit_python))
+    assert found is not None
+    assert ("train" in found.parts) is (has_torch == "True")
 
 
 def test_the_chosen_python_is_found(toolkit_python: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +223,7 @@ def test_the_plan_of_a_plain_installation(tmp_path: Path) -> None:
     assert install.command[:3] == (python, "-m", "pip")
     assert install.command[-1] == str(tmp_path / "sr_geo-0.1.0-py3-none-any.whl")
     assert "--no-index" not in install.command
-    assert check.command == (python, "-m", "sr_geo.cli", "doctor", "--json")
+    assert check.command == (python, "-m", "sr_geo.cli", "doctor")
     assert 0 < plan.download_mb < plan.disk_mb
 
 

@@ -6,7 +6,6 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -110,22 +109,3 @@ def test_new_texts_are_added_and_old_ones_kept(tmp_path: Path) -> None:
     assert translations.write(path, "kk_KZ", ["Field", "Area & more"], {"Field": "Танап"}) == ["Area & more"]
     assert translations.read(path) == {"Field": "Танап"}
     assert translations.write(path, "kk_KZ", ["Field"], translations.read(path)) == []
-
-
-@pytest.mark.skipif(find_spec("qgis") is None, reason="QGIS is not importable here")
-@pytest.mark.parametrize("language", sorted(translations.LANGUAGES))
-def test_the_compiled_file_says_the_same(language: str, request: pytest.FixtureRequest) -> None:
-    """What QGIS loads is compiled from the .ts file as it stands."""
-    request.getfixturevalue("qgis_app")  # there must be an application to ask
-    from qgis.PyQt.QtCore import QCoreApplication, QTranslator
-
-    from sr_geo_plugin.translation import tr
-
-    translator = QTranslator()
-    assert translator.load(str(I18N / f"sr_geo_{language}.qm"))
-    QCoreApplication.installTranslator(translator)
-    try:
-        for source, words in translations.read(I18N / f"sr_geo_{language}.ts").items():
-            assert tr(source) == words
-    finally:
-        QCoreApplication.removeTranslator(translator)

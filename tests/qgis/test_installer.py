@@ -95,6 +95,13 @@ def test_a_step_that_fails_leaves_nothing_half_made(tmp_path: Path, what: str, w
     assert "no network" in installer.log_file().read_text(encoding="utf-8")
 
 
+def test_what_the_check_found_missing_is_told(tmp_path: Path) -> None:
+    said = "echo 'ok       python   3.12'; echo 'missing  rasterio not installed'; echo 'warn     gpu      none'; exit 1"
+    plan = Plan(private_environment(), (step(tmp_path, said, "check"),), 1, 1)
+    with pytest.raises(WorkerError, match=r"does not work here: missing  rasterio not installed\. The log"):
+        installer.install(plan, progress=ignore_progress, cancelled=never_cancelled, log=ignore_line)
+
+
 def test_cancel_takes_away_what_is_half_made(tmp_path: Path) -> None:
     made = private_environment()
     said: list[str] = []

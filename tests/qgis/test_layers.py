@@ -1,8 +1,10 @@
 """Layers become files: the file itself where it says the same, a copy where not, a clear word where neither will do."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from osgeo import gdal
 from qgis.core import (
@@ -16,7 +18,8 @@ from qgis.core import (
     QgsVectorLayer,
 )
 
-from sr_geo_plugin.layers import polygons_file, raster_source, rectangle_file, roles_of_names
+from sr_geo_plugin.layers import raster_source, roles_of_names
+from sr_geo_plugin.polygons import polygons_file, rectangle_file
 from sr_geo_plugin.worker import Cancelled, WorkerError
 from tests.qgis.conftest import SAMPLE
 
@@ -87,11 +90,65 @@ def test_a_raster_in_memory_is_copied(tmp_path: Path) -> None:
         gdal.Unlink("/vsimem/farm.tif")
     assert source.copied
     assert values(source.path) == values(FARM)
-    assert source.bands == {"blue": 1, "green": 2, "red": 3, "nir": 4}, "names of bands do not come along in the copy"
+    assert source.bands == {"blue": 1, "green": 2, "red": 3, "nir": 4}
     one, other = gdal.Open(source.path), gdal.Open(str(FARM))
+    assert [one.GetRasterBand(number).GetDescription() for number in (1, 4)] == [
+        other.GetRasterBand(number).GetDescription() for number in (1, 4)
+    ]
     assert one.GetGeoTransform() == pytest.approx(other.GetGeoTransform())
     assert one.GetRasterBand(1).DataType == other.GetRasterBand(1).DataType
     assert one.GetRasterBand(1).GetNoDataValue() == other.GetRasterBand(1).GetNoDataValue()
+
+
+@pytest.fixture
+def reflectance() -> Iterator[QgsRasterLayer]:
+    """Numbers of Sentinel-2 since 2022 in memory: 0 is no data, 1000 is a reflectance of 0."""
+    raster = gdal.GetDriverByName("GTiff").Create("/vsimem/scaled.tif", 4, 4, 1, gdal.GDT_UInt16)
+    raster.SetGeoTransform((500000, 10, 0, 5000000, 0, -10))
+    raster.SetProjection(QgsCoordinateReferenceSystem("EPSG:32642").toWkt())
+    band = raster.GetRasterBand(1)
+    band.SetNoDataValue(0)
+    band.WriteRaster(0, 0, 4, 4, np.array([[0, 1000, 2000, 3000]] * 4, "<u2").tobytes())
+    band.SetScale(0.0001)
+    band.SetOffset(-0.1)
+    del band, raster
+    yield QgsRasterLayer("/vsimem/scaled.tif", "scaled")
+    gdal.Unlink("/vsimem/scaled.tif")
+
+
+@pytest.mark.parametrize("exceptions", [False, True])
+def test_a_copy_keeps_numbers_scale_and_holes(reflectance: QgsRasterLayer, tmp_path: Path, *, exceptions: bool) -> None:
+    """Also where another plugin has told GDAL to raise exceptions. As scaled numbers, 1000 would turn into the nodata value."""
+    reflectance.setCrs(QgsCoordinateReferenceSystem("EPSG:32643"))
+    if exceptions:
+        gdal.UseExceptions()
+    try:
+        copy = gdal.Open(raster_source(reflectance, tmp_path).path)
+    finally:
+        gdal.DontUseExceptions()
+    band = copy.GetRasterBand(1)
+    assert (band.DataType, band.GetNoDataValue(), band.GetScale(), band.GetOffset()) == (gdal.GDT_UInt16, 0, 0.0001, -0.1)
+    assert np.frombuffer(band.ReadRaster(0, 0, 4, 1), "<u2").tolist() == [0, 1000, 2000, 3000]
+    assert QgsRasterLayer(copy.GetDescription()).crs().authid() == "EPSG:32643"
+
+
+@pytest.mark.parametrize("exceptions", [False, True])
+def test_a_copy_that_the_disk_has_no_room_for(farm: QgsRasterLayer, *, exceptions: bool) -> None:
+    farm.setCrs(QgsCoordinateReferenceSystem("EPSG:32643"))
+    if exceptions:
+        gdal.UseExceptions()
+    try:
+        with pytest.raises(WorkerError, match=r"farm: it cannot be copied to .*; is there room on the disk\?"):
+            raster_source(farm, Path("/dev/full/x"))
+    finally:
+        gdal.DontUseExceptions()
+
+
+def test_a_file_named_from_where_qgis_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker is elsewhere: it needs the whole path."""
+    shutil.copy(FARM, tmp_path / "in.tif")
+    monkeypatch.chdir(tmp_path)
+    assert raster_source(QgsRasterLayer("in.tif", "in"), tmp_path).path == str(tmp_path / "in.tif")
 
 
 def test_a_copy_has_the_pixels_of_the_extent_only(tmp_path: Path) -> None:
@@ -194,6 +251,14 @@ def test_polygons_keep_columns_shapes_and_crs(parcels: QgsVectorLayer, tmp_path:
     assert sum(feature.geometry().area() for feature in copy.getFeatures()) == pytest.approx(total)
 
 
+def test_what_the_worker_says_of_a_copy_names_the_layer(farm: QgsRasterLayer, memory: QgsVectorLayer, tmp_path: Path) -> None:
+    memory.setName("Поля: юг/2026")
+    assert polygons_file(memory, tmp_path).name == "Поля__юг_2026.gpkg"
+    farm.setName("…")
+    farm.setCrs(QgsCoordinateReferenceSystem("EPSG:32643"))
+    assert Path(raster_source(farm, tmp_path).path).name == "layer.tif"
+
+
 def test_selected_parcels_only(parcels: QgsVectorLayer, tmp_path: Path) -> None:
     parcels.selectByIds([feature.id() for feature in parcels.getFeatures()][:3])
     assert read(polygons_file(parcels, tmp_path, selected_only=True)).featureCount() == 3
@@ -222,6 +287,18 @@ def test_only_what_touches_a_rectangle(parcels: QgsVectorLayer, tmp_path: Path) 
     spot = first.geometry().pointOnSurface().asPoint()
     copy = read(polygons_file(parcels, tmp_path, within=QgsRectangle(spot, spot)))
     assert copy.featureCount() == 1
+
+
+def test_no_parcels_in_the_extent(parcels: QgsVectorLayer, tmp_path: Path) -> None:
+    with pytest.raises(WorkerError, match="no parcels lie within the extent"):
+        polygons_file(parcels, tmp_path, within=QgsRectangle(0, 0, 1, 1))
+
+
+def test_an_extent_where_the_crs_of_the_parcels_does_not_reach(tmp_path: Path) -> None:
+    layer = QgsVectorLayer("Polygon?crs=EPSG:3857", "web", "memory")
+    pole = QgsRectangle(-10, -90, 10, -89.999)
+    with pytest.raises(WorkerError, match=r"web: the image lies where the CRS of the parcels \(EPSG:3857\) does not reach"):
+        polygons_file(layer, tmp_path, within=pole, within_crs=QgsCoordinateReferenceSystem("EPSG:4326"))
 
 
 def test_curves_and_heights_become_plain(tmp_path: Path) -> None:

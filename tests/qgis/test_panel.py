@@ -204,6 +204,19 @@ def test_undo_leaves_a_file_that_the_user_named(dock: SrGeoDock, tmp_path: Path,
     assert said(qgis_iface)[0] == f"The layer was removed; the file stays: {tmp_path / 'mine.tif'}"
 
 
+def test_a_name_without_a_folder_lies_beside_the_project(dock: SrGeoDock, worker: FakeWorker, tmp_path: Path) -> None:
+    """The worker runs in a folder of its own, which is deleted afterwards."""
+    form = dock.view.form
+    form.file.setFilePath("mine")
+    assert form.output == Path.home() / "mine.tif"
+    QgsProject.instance().write(str(tmp_path / "project.qgz"))
+    assert form.output == tmp_path / "mine.tif"
+    run(dock)
+    assert worker.calls[0][2] == str(tmp_path / "mine.tif")
+    form.file.setFilePath("~/mine.tif")
+    assert form.output == Path.home() / "mine.tif"
+
+
 def test_the_button_of_the_message_undoes_too(dock: SrGeoDock, qgis_iface: Any) -> None:
     run(dock)
     said(qgis_iface)
@@ -312,6 +325,74 @@ def wait_in_thread(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+def test_the_file_of_the_image_is_deleted_during_the_run(
+    dock: SrGeoDock, worker: FakeWorker, image: QgsRasterLayer, qgis_iface: Any
+) -> None:
+    """The file and its layer are gone when the worker tells of it."""
+    ready: list[bool] = []
+
+    def lose(words: list[str]) -> None:
+        Path(words[1]).unlink()
+        ready.append(True)
+        wait_in_thread(lambda: QgsProject.instance().count() == 0)
+        raise WorkerError(f"{words[1]}: no such file; check the name")
+
+    worker.act = lose
+    dock.view.run.click()
+    wait_for(lambda: bool(ready))
+    QgsProject.instance().removeMapLayer(image.id())
+    wait_for(lambda: dock._running is None)
+    assert said(qgis_iface)[1] == Qgis.MessageLevel.Critical
+    assert "no such file" in said(qgis_iface)[0]
+    assert tree() == ["May: "]
+    assert dock.view.run.isEnabled()
+
+
+def test_a_layer_whose_file_is_gone_since_the_project_was_saved(dock: SrGeoDock, tmp_path: Path, qgis_iface: Any) -> None:
+    lost = QgsRasterLayer(str(tmp_path / "lost.tif"), "Lost")
+    QgsProject.instance().addMapLayer(lost)
+    dock.view.form.layers.setLayer(lost)
+    for button in (dock.view.run, dock.view.preview):
+        qgis_iface.messageBar().clearWidgets()
+        button.click()
+        wait_for(lambda: dock._running is None and dock._previewing is None)
+        assert "lost.tif: the file is no longer there; put it back" in said(qgis_iface)[0]
+
+
+def test_words_that_come_late_do_not_hide_that_it_stops(dock: SrGeoDock, worker: FakeWorker) -> None:
+    worker.act = lambda words: wait_in_thread(dock._running.isCanceled)
+    dock.view.run.click()
+    wait_for(lambda: bool(worker.calls))
+    dock.view.cancel.click()
+    dock._running.said.emit(0.5, "Enhancing: tile 1 of 2")
+    assert dock.view.progress_words.text() == "Stopping…"
+    wait_for(lambda: dock._running is None)
+
+
+def test_closing_in_mid_run_ends_the_worker(
+    qgis_iface: Any, image: QgsRasterLayer, toolkit_python: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SR_GEO_PYTHON", str(toolkit_python))
+    dock = SrGeoDock(qgis_iface)
+    wait_for(lambda: dock._looking is None)
+    dock.view.form.file.setFilePath(str(tmp_path / "out.tif"))
+    dock.view.run.click()
+    task = dock._running
+    shares: list[float] = []
+    task.said.connect(lambda share, words: shares.append(share))
+    wait_for(lambda: bool(shares) or dock._running is None)
+    assert dock._running is not None, "it ended before it could be closed"
+    clock = QElapsedTimer()
+    clock.start()
+    dock.shut_down()
+    assert clock.elapsed() < 10_000, "the worker was not heard to end"
+    dock.deleteLater()
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    QTest.qWait(200)  # what comes after the end finds no panel
+    assert QgsApplication.taskManager().countActiveTasks() == 0
+    assert not list(tmp_path.glob("out.tif*"))
+
+
 def test_a_stop_is_no_error(dock: SrGeoDock, worker: FakeWorker, qgis_iface: Any) -> None:
     def wait(words: list[str]) -> None:
         wait_in_thread(dock._running.isCanceled)
@@ -322,7 +403,7 @@ def test_a_stop_is_no_error(dock: SrGeoDock, worker: FakeWorker, qgis_iface: Any
     QTest.qWait(50)
     dock.view.cancel.click()
     wait_for(lambda: dock._running is None)
-    assert said(qgis_iface)[0] == ""
+    assert said(qgis_iface) == ("Stopped; nothing was written.", Qgis.MessageLevel.Info)
     assert tree() == ["May: Farm"]
 
 
@@ -388,6 +469,31 @@ def test_a_preview_of_the_map_centre(dock: SrGeoDock, image: QgsRasterLayer, wor
     dock.view.form.layers.setLayer(None)
     assert not dock.view.swipe.has_pictures  # it was of another layer
     assert not folder.exists()
+
+
+def test_a_preview_that_comes_too_late(dock: SrGeoDock, image: QgsRasterLayer, qgis_iface: Any) -> None:
+    """Another layer is chosen between the end of the work and the telling of it."""
+    from sr_geo_plugin.panel.styling import Style
+
+    dock._preview_folder = None
+    dock._previewed(jobs.Preview(Path("/gone/before.tif"), Path("/gone/after.tif"), 1.0), Style.of(image))
+    assert said(qgis_iface)[0] == ""
+    assert not dock.view.swipe.has_pictures
+
+
+def test_previews_wait_for_the_end_of_a_run(dock: SrGeoDock, worker: FakeWorker) -> None:
+    """And the button is as the last of the two leaves it."""
+    go_on: list[str] = []
+    worker.act = lambda words: wait_in_thread(lambda: ("run" if words[2].endswith("x4.tif") else "preview") in go_on)
+    dock.view.preview.click()
+    dock.view.run.click()
+    assert not dock.view.preview.isEnabled()
+    go_on.append("preview")
+    wait_for(lambda: dock._previewing is None)
+    assert not dock.view.preview.isEnabled()
+    go_on.append("run")
+    wait_for(lambda: dock._running is None)
+    assert dock.view.preview.isEnabled()
 
 
 def test_the_map_is_elsewhere(dock: SrGeoDock, worker: FakeWorker, qgis_iface: Any) -> None:

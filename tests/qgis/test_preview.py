@@ -93,9 +93,18 @@ def test_a_turned_raster(tmp_path: Path) -> None:
     np.testing.assert_array_equal(pixels(tmp_path / "piece.tif"), pixels(FARM)[:, 40:60, 50:70])
 
 
-def test_a_file_that_is_gone(tmp_path: Path) -> None:
-    with pytest.raises(WorkerError, match="repair its source or remove it"):
-        jobs.cut(str(tmp_path / "gone.tif"), QgsPointXY(0, 0), tmp_path / "piece.tif", side=20, name="x")
+@pytest.mark.parametrize("exceptions", [False, True])
+def test_a_file_that_is_gone(tmp_path: Path, *, exceptions: bool) -> None:
+    """Also where another plugin has told GDAL to raise exceptions."""
+    if exceptions:
+        gdal.UseExceptions()
+    try:
+        with pytest.raises(WorkerError, match="repair its source or remove it"):
+            jobs.cut(str(tmp_path / "gone.tif"), QgsPointXY(0, 0), tmp_path / "piece.tif", side=20, name="x")
+        with pytest.raises(WorkerError, match="cannot be written"):
+            jobs.cut(str(FARM), place(FARM, 60, 60), tmp_path / "no folder" / "piece.tif", side=20, name="x")
+    finally:
+        gdal.DontUseExceptions()
 
 
 def test_the_preview_shows_what_the_run_makes(toolkit_python: Path, tmp_path: Path) -> None:

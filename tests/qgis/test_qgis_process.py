@@ -97,7 +97,7 @@ def test_parcels_are_enhanced(qgis: Qgis, tmp_path: Path) -> None:
     words = [f"INPUT={FARM}", f"PARCELS={PARCELS}", "PSF=2", f"OUTPUT={tmp_path / 'fields.tif'}", f"TABLE={tmp_path / 'table.gpkg'}"]
     # A PROJ database of another installation, as QGIS on Windows and macOS names it.
     found = qgis.results("srgeo:enhanceparcels", *words, PROJ_DATA="/usr/share/proj", PROJ_LIB="/usr/share/proj", GDAL_DATA=str(tmp_path))
-    assert found == {"OUTPUT": str(tmp_path / "fields.tif"), "TABLE": str(tmp_path / "table.gpkg")}
+    assert found == {"OUTPUT": str(tmp_path / "fields.tif"), "TABLE": str(tmp_path / "table.gpkg"), "COUNT": 1}
     before, after = info(FARM, python), info(tmp_path / "fields.tif", python)
     assert after["crs"] == before["crs"]
     assert after["dtype"] == before["dtype"]

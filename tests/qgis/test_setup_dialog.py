@@ -1,15 +1,16 @@
 """The page of Set up: what it shows and what its buttons do."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from qgis.core import QgsApplication, QgsSettings
-from qgis.PyQt.QtWidgets import QMessageBox
+from qgis.PyQt.QtWidgets import QFileDialog, QMessageBox
 
 from sr_geo_plugin import installer, settings
-from sr_geo_plugin.environment import Maker, forget_runtimes, private_environment
+from sr_geo_plugin.environment import Maker, Runtime, forget_runtimes, private_environment
 from sr_geo_plugin.setup_dialog import SetUpDialog
 from sr_geo_plugin.worker import WorkerError
 
@@ -40,7 +41,7 @@ def dialog(qtbot: Any, monkeypatch: pytest.MonkeyPatch, warned: list[str]) -> It
 
 
 def test_what_it_will_do_is_shown_before_anything_is_done(dialog: SetUpDialog) -> None:
-    assert "not installed yet" in dialog.status.text()
+    assert "not installed yet: press Install below" in dialog.status.text()
     assert dialog.makers.itemText(0) == "Python 3.12.1 (/usr/bin/python3.12)"
     assert str(private_environment()) in dialog.plan.toPlainText()
     assert "190 MB are downloaded" in dialog.plan.toPlainText()
@@ -113,16 +114,87 @@ def test_a_failure_is_told_and_the_page_lives_on(
 def test_an_existing_python(dialog: SetUpDialog, qtbot: Any, toolkit_python: Path, warned: list[str], tmp_path: Path) -> None:
     dialog.existing.setFilePath(str(tmp_path))
     dialog.use.click()
+    qtbot.waitUntil(lambda: bool(warned), timeout=60_000)
     assert "no Python with SR Geo" in warned[0]
     assert settings.chosen_python() == ""
     dialog.existing.setFilePath(str(toolkit_python))
     dialog.use.click()
-    assert settings.chosen_python() == str(toolkit_python)
+    qtbot.waitUntil(lambda: settings.chosen_python() == str(toolkit_python), timeout=60_000)
     assert "is ready" in dialog.status.text()
     qtbot.waitUntil(lambda: dialog.checks.rowCount() > 5, timeout=60_000)
     texts = {dialog.checks.item(row, 0).text(): dialog.checks.item(row, 1).text() for row in range(dialog.checks.rowCount())}
     assert texts["model satellite-rgbn-x4"] == "works"
     assert "satellite-rgbn-x4" in settings.known_models()
+
+
+def test_where_no_python_is_found_one_can_be_chosen(qtbot: Any, monkeypatch: pytest.MonkeyPatch, warned: list[str], tmp_path: Path) -> None:
+    """The only entry of the list is the shown one already, and must answer to a click all the same."""
+    monkeypatch.delenv("SR_GEO_PYTHON", raising=False)
+    monkeypatch.setattr("sr_geo_plugin.setup_dialog.host_pythons", lambda: iter([]))
+    monkeypatch.setattr("sr_geo_plugin.setup_dialog.examine", lambda path: MAKER if path.name == "good" else None)
+    names = iter([str(tmp_path / "bad"), str(tmp_path / "good")])
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (next(names), ""))
+    page = SetUpDialog()
+    qtbot.addWidget(page)
+    page.refresh()
+    qtbot.waitUntil(lambda: page._task is None, timeout=20_000)
+    assert page.makers.count() == 1
+    assert "No Python 3.10 or later was found" in page.plan.toPlainText()
+    assert not page.install.isEnabled()
+    page.makers.activated.emit(0)
+    assert "bad is no Python 3.10 or later" in warned[0]
+    page.makers.activated.emit(0)
+    assert page.maker == MAKER
+    assert page.install.isEnabled()
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_repair_keeps_the_parts_that_are_there(qtbot: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, ours: bool) -> None:
+    """What another Python of the user's has does not matter."""
+    python = private_environment() / "bin" / "python" if ours else tmp_path / "python"
+    monkeypatch.setattr("sr_geo_plugin.setup_dialog.host_pythons", lambda: iter([MAKER]))
+    monkeypatch.setattr(settings, "runtime", lambda: Runtime(python, "0.1.0", ("train",)))
+    page = SetUpDialog()
+    qtbot.addWidget(page)
+    page.refresh()
+    qtbot.waitUntil(page.install.isEnabled, timeout=20_000)
+    assert (page.train.isChecked(), page.gpu.isChecked()) == (ours, False)
+    assert ("sr-geo[train]" in page.plan.toPlainText()) is ours
+
+
+def test_the_environment_is_removed_in_the_background(dialog: SetUpDialog, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = []
+    monkeypatch.setattr(installer, "remove", lambda folder: threads.append((folder, threading.current_thread())))
+    monkeypatch.setattr(QMessageBox, "question", lambda *_: QMessageBox.StandardButton.Yes)
+    private_environment().mkdir(parents=True)
+    dialog.refresh()
+    with qtbot.waitSignal(dialog.changed, timeout=20_000):
+        dialog.remove.click()
+    ((folder, thread),) = threads
+    assert folder == private_environment()
+    assert thread is not threading.main_thread()
+
+
+def test_the_page_goes_with_the_plugin_in_mid_installation(dialog: SetUpDialog, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sr_geo_plugin.worker import Cancelled
+
+    seen: list[str] = []
+
+    def install(plan: Any, *, proxy: str, progress: Any, cancelled: Any, log: Any) -> None:
+        seen.append("begun")
+        qtbot_free_wait(cancelled)
+        seen.append("ended")
+        raise Cancelled
+
+    monkeypatch.setattr(installer, "install", install)
+    dialog.install.click()
+    qtbot.waitUntil(lambda: seen == ["begun"], timeout=20_000)
+    said = dialog.status.text()
+    dialog.shut_down()
+    qtbot.waitUntil(lambda: QgsApplication.taskManager().countActiveTasks() == 0, timeout=20_000)
+    assert seen == ["begun", "ended"]
+    assert dialog.status.text() == said, "what is shown is not touched any more"
+    assert not dialog.isVisible()
 
 
 def test_nothing_is_left_in_the_task_manager(dialog: SetUpDialog, qtbot: Any) -> None:

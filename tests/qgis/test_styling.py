@@ -24,8 +24,10 @@ from qgis.core import (
     QgsSingleBandGrayRenderer,
     QgsSingleBandPseudoColorRenderer,
 )
+from qgis.PyQt.QtCore import QSize
 from qgis.PyQt.QtGui import QColor
 
+from sr_geo_plugin.panel.picture import draw
 from sr_geo_plugin.panel.styling import Style, add_above, copy_style, same_bands
 
 NAMES = ("blue", "green", "red", "nir")
@@ -71,9 +73,8 @@ def colours(layer: QgsRasterLayer, red: int, green: int, blue: int) -> QgsMultiB
 
 
 def pixel(layer: QgsRasterLayer, column: int = 0, row: int = 0) -> tuple[int, int, int, int]:
-    """Colour that the whole pipe (renderer, brightness, saturation …) gives a pixel."""
-    block = layer.pipe().last().block(1, layer.extent(), layer.width(), layer.height())
-    return QColor.fromRgba(block.color(row, column)).getRgb()
+    """Colour of a pixel as the map draws it, with renderer, brightness, saturation …"""
+    return draw(layer, layer.extent(), QSize(layer.width(), layer.height())).pixelColor(column, row).getRgb()
 
 
 @pytest.fixture

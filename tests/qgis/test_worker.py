@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sr_geo_plugin.environment import Runtime, clean_environ
-from sr_geo_plugin.worker import Cancelled, Steps, WorkerError, execute, run
+from sr_geo_plugin.worker import _LAUNCH, Cancelled, Steps, WorkerError, execute, run, work_folder
 from tests.qgis.conftest import SAMPLE
 
 
@@ -56,6 +56,24 @@ def test_the_toolkits_own_line_is_the_message(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("a.part: full; make room, then run again with --resume", "a.part: full; make room, then run again"),
+        ("killed; finished tiles are kept: run again with --resume to go on", "killed"),
+        ("tile 3 is damaged; run again with --resume, which computes it anew", "tile 3 is damaged; run again"),
+        (
+            "a.tif: say which with --bands r=3",
+            "a.tif: say which with --bands r=3 (in QGIS: “More options” in the panel, “Advanced parameters” in the toolbox)",
+        ),
+    ],
+)
+def test_advice_is_for_the_window_not_for_the_command_line(tmp_path: Path, said: str, shown: str) -> None:
+    with pytest.raises(WorkerError) as caught:
+        run(fake(tmp_path, f"print({'error: ' + said!r}, file=sys.stderr)\nsys.exit(1)"), ["enhance"])
+    assert str(caught.value) == shown
+
+
+@pytest.mark.parametrize(
     ("body", "message"),
     [
         ("os.kill(os.getpid(), signal.SIGKILL)", "memory"),
@@ -63,6 +81,7 @@ def test_the_toolkits_own_line_is_the_message(tmp_path: Path) -> None:
         ("os.kill(os.getpid(), signal.SIGTERM)", "stopped by another program"),
         ("sys.exit(3)", "code 3 and said nothing"),
         ("raise RuntimeError('boom')", "RuntimeError: boom"),
+        ("import no_such_package", "'no_such_package': a package of the worker is gone; open SR Geo, Set up…, and repair it"),
     ],
 )
 def test_other_ends(tmp_path: Path, body: str, message: str) -> None:
@@ -110,6 +129,74 @@ def test_a_worker_that_does_not_listen_is_ended_by_force(tmp_path: Path, monkeyp
     with pytest.raises(Cancelled):
         run(fake(tmp_path, body), [], log=said.append, cancelled=lambda: bool(said))
     assert gone(int(said[0]))
+
+
+def test_children_that_do_not_listen_end_with_a_worker_that_does(tmp_path: Path) -> None:
+    child = "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(os.getpid(), flush=True); time.sleep(40)"
+    body = f"subprocess.Popen([sys.executable, '-c', {child!r}])\ntime.sleep(40)"
+    said: list[str] = []
+    with pytest.raises(Cancelled):
+        run(fake(tmp_path, body), [], log=said.append, cancelled=lambda: bool(said))
+    assert gone(int(said[0]))
+
+
+WINDOWS = """
+import sys, types
+class Msvcrt(types.ModuleType):
+    get_osfhandle = staticmethod(lambda number: 1000 + number)
+class Winapi(types.ModuleType):
+    closed = False
+    @classmethod
+    def PeekNamedPipe(cls, handle, size):
+        assert (handle, size) == (1000, 0)
+        if cls.closed:
+            raise BrokenPipeError
+sys.modules.update(msvcrt=Msvcrt("msvcrt"), _winapi=Winapi("_winapi"))
+import os
+def read(*words):
+    raise AssertionError("a read that waits keeps numpy from being loaded on Windows")
+os.name, os.read = "nt", read
+"""
+
+PATIENT = """
+import sys, time
+
+def main():
+    try:
+        type(sys.modules["_winapi"]).closed = True
+        for _ in range(200):
+            time.sleep(0.05)
+    except KeyboardInterrupt:
+        sys.exit(42)
+"""
+
+
+def test_on_windows_nobody_waits_in_a_read_of_standard_input(tmp_path: Path) -> None:
+    """The launcher looks at the pipe instead, and interrupts the run when its other end is gone; with the modules of Windows played."""
+    package = tmp_path / "sr_geo"  # found there: the folder that a program runs in comes first
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "cli.py").write_text(PATIENT)
+    command = [sys.executable, "-c", WINDOWS + _LAUNCH]
+    ended = subprocess.run(command, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60)
+    assert (ended.returncode, ended.stderr) == (42, "")
+
+
+def test_a_folder_that_cannot_be_removed_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows does not delete what is open."""
+
+    def refuse(path: str, *_: object, **__: object) -> None:
+        raise PermissionError(13, "in use", path)
+
+    with monkeypatch.context() as patch:
+        with work_folder(tmp_path) as folder:
+            (folder / "raster.tif").write_text("")
+            patch.setattr(os, "unlink", refuse)
+            patch.setattr(os, "rmdir", refuse)
+        assert folder.exists()
+    with work_folder(tmp_path) as other:
+        (other / "raster.tif").write_text("")
+    assert not other.exists()
 
 
 def test_a_grandchild_with_the_pipes_open_holds_nobody_up(tmp_path: Path) -> None:

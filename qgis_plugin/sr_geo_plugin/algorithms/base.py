@@ -5,9 +5,8 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from qgis.PyQt.QtGui import QIcon
 
 from sr_geo_plugin import settings
 from sr_geo_plugin.environment import Runtime
-from sr_geo_plugin.worker import WorkerError, run, show_command
+from sr_geo_plugin.worker import WorkerError, run, show_command, work_folder
 
 ICONS = Path(__file__).resolve().parents[1] / "icons"
 
@@ -104,11 +103,9 @@ def failures() -> Iterator[None]:
         raise QgsProcessingException(str(error)) from error
 
 
-@contextmanager
-def work_folder() -> Iterator[Path]:
+def copies() -> AbstractContextManager[Path]:
     """A folder for copies of layers that is gone at the end."""
-    with tempfile.TemporaryDirectory(prefix="sr-geo-", dir=QgsProcessingUtils.tempFolder()) as folder:
-        yield Path(folder)
+    return work_folder(QgsProcessingUtils.tempFolder())
 
 
 @contextmanager
@@ -133,6 +130,11 @@ def helped(parameter: QgsProcessingParameterDefinition, text: str) -> QgsProcess
     """The parameter with a help text."""
     parameter.setHelp(text)
     return parameter
+
+
+def full(path: str) -> str:
+    """A path for the worker, which runs in a folder of its own: relative ones are meant from where QGIS is."""
+    return str(Path(path).absolute()) if path else ""
 
 
 def given(parameters: dict[str, Any], name: str) -> bool:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from qgis.core import (
@@ -79,7 +80,17 @@ class CheckModels(SrGeoAlgorithm):
 
 def diagnosis(algorithm: SrGeoAlgorithm, feedback: QgsProcessingFeedback) -> list[dict[str, str]]:
     """What ``sr-geo doctor`` found; it ends with 1 where something is missing, which is no failure here."""
-    return list(algorithm.call(["doctor", "--json"], feedback, allowed=(0, 1)).get("checks", []))
+    return of_the_plugin(algorithm.call(["doctor", "--json"], feedback, allowed=(0, 1)).get("checks", []))
+
+
+def of_the_plugin(checks: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    """The checks without parts for other work than the plugin's (faces, number plates, plots); that for training is installed by Set up."""
+    shown = [dict(check) for check in checks if not check["name"].startswith("extra ") or check["name"] == "extra train"]
+    for check in shown:
+        if check["name"] == "extra train" and check["state"] != "ok":
+            check["detail"] = tr("not installed; only Train regional model needs it")
+            check["remedy"] = tr("SR Geo, Set up…, Install: tick “with training of regional models” and press Repair")
+    return shown
 
 
 def states() -> dict[str, str]:

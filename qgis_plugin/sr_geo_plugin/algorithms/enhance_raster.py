@@ -8,9 +8,9 @@ from typing import Any
 
 from qgis.core import QgsProcessingContext, QgsProcessingFeedback
 
-from sr_geo_plugin.algorithms.base import failures, no_leftovers, work_folder
+from sr_geo_plugin.algorithms.base import copies, failures, full, no_leftovers
 from sr_geo_plugin.algorithms.imaging import ImagingAlgorithm
-from sr_geo_plugin.layers import rectangle_file
+from sr_geo_plugin.polygons import rectangle_file
 from sr_geo_plugin.translation import tr
 
 
@@ -47,15 +47,15 @@ class EnhanceRaster(ImagingAlgorithm):
         output = self.destination(parameters, "OUTPUT", context, "layer")
         detail = self.destination(parameters, "DETAIL_MAP", context, "layer")
         report = self.destination(parameters, "REPORT", context, "file")
-        with work_folder() as folder, no_leftovers(output):
+        with copies() as folder, no_leftovers(output):
             extent = self.extent(parameters, context)
             source, bands = self.source(folder, extent, parameters, context, feedback)
-            words = ["enhance", source.path, output, "--overwrite", "--progress", "json", *bands, *self.options(parameters, context)]
+            words = ["enhance", source.path, full(output), "--overwrite", "--progress", "json", *bands, *self.options(parameters, context)]
             if extent is not None:
                 with failures():
                     words += ["--parcels", str(rectangle_file(extent, self.layer.crs(), folder)), "--parcels-as", "box"]
-            words += ["--detail-map", detail] if detail else []
-            words += ["--report", report] if report else []
+            words += ["--detail-map", full(detail)] if detail else []
+            words += ["--report", full(report)] if report else []
             self.call(words, feedback)
         self.style_result(output, context)
         files = {"OUTPUT": output, "DETAIL_MAP": detail, "REPORT": report}

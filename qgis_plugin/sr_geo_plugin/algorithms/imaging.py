@@ -29,9 +29,10 @@ from qgis.core import (
 )
 
 from sr_geo_plugin import settings
-from sr_geo_plugin.algorithms.base import SrGeoAlgorithm, advanced, failures, given, helped
-from sr_geo_plugin.layers import RasterSource, polygons_file, raster_source
+from sr_geo_plugin.algorithms.base import SrGeoAlgorithm, advanced, failures, full, given, helped
+from sr_geo_plugin.layers import RasterSource, raster_source
 from sr_geo_plugin.panel.styling import Style
+from sr_geo_plugin.polygons import polygons_file
 from sr_geo_plugin.translation import tr
 
 OTHER_BANDS = ("guided", "cubic", "drop")
@@ -126,9 +127,9 @@ class ImagingAlgorithm(SrGeoAlgorithm):
         extent = QgsProcessingParameterExtent("EXTENT", tr("Extent"), None, True)
         self.addParameter(helped(extent, tr("Left empty: all of the raster, or all parcels.")))
 
-    def add_outputs(self, *, table: bool) -> None:
+    def add_outputs(self, *, table: bool, optional: bool = False) -> None:
         """The enhanced raster and what belongs to it."""
-        self.addParameter(QgsProcessingParameterRasterDestination("OUTPUT", tr("Enhanced raster")))
+        self.addParameter(QgsProcessingParameterRasterDestination("OUTPUT", tr("Enhanced raster"), None, optional, True))
         detail = QgsProcessingParameterRasterDestination("DETAIL_MAP", tr("Map of added detail"), None, True, False)
         self.addParameter(helped(detail, tr("Per pixel, how much was added beyond what the sensor measured.")))
         if table:
@@ -204,7 +205,7 @@ class ImagingAlgorithm(SrGeoAlgorithm):
     def options(self, parameters: dict[str, Any], context: QgsProcessingContext) -> list[str]:
         """Words of the command line for model and options."""
         words = []
-        model = self.parameterAsFile(parameters, "MODEL_FILE", context) or self.parameterAsEnumString(parameters, "MODEL", context)
+        model = full(self.parameterAsFile(parameters, "MODEL_FILE", context)) or self.parameterAsEnumString(parameters, "MODEL", context)
         if model and model != AUTOMATIC:
             words += ["--model", model]
         for name, option, choices in (

@@ -8,7 +8,7 @@ from typing import Any
 
 from qgis.core import QgsProcessingContext, QgsProcessingFeedback, QgsProcessingOutputNumber, QgsVectorLayer
 
-from sr_geo_plugin.algorithms.base import work_folder
+from sr_geo_plugin.algorithms.base import copies, full
 from sr_geo_plugin.algorithms.imaging import ImagingAlgorithm
 from sr_geo_plugin.translation import tr
 
@@ -48,15 +48,15 @@ class ParcelReport(ImagingAlgorithm):
     def work(self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback) -> dict[str, Any]:
         table = self.destination(parameters, "TABLE", context, "layer")
         report = self.destination(parameters, "REPORT", context, "file")
-        with work_folder() as folder:
+        with copies() as folder:
             extent = self.extent(parameters, context)
             parcels = self.parcels(folder, extent, parameters, context, feedback)
             source, bands = self.source(folder, extent, parameters, context, feedback)
             words = ["enhance", source.path, str(folder / "enhanced.tif"), "--overwrite", "--progress", "json", *bands]
             words += [*self.options(parameters, context), *self.parcel_words(parcels, parameters, context)]
             written = table or str(folder / "statistics.gpkg")
-            words += ["--parcel-table", written]
-            words += ["--report", report] if report else []
+            words += ["--parcel-table", full(written)]
+            words += ["--report", full(report)] if report else []
             self.call(words, feedback)
             count = QgsVectorLayer(written, "statistics").featureCount()
         files = {"TABLE": table, "REPORT": report}

@@ -20,7 +20,7 @@ from qgis.core import (
     QgsRasterLayer,
 )
 
-from sr_geo_plugin.algorithms.base import SrGeoAlgorithm, failures, given, helped, work_folder
+from sr_geo_plugin.algorithms.base import SrGeoAlgorithm, copies, failures, full, given, helped
 from sr_geo_plugin.layers import raster_source
 from sr_geo_plugin.page import write_page
 from sr_geo_plugin.translation import tr
@@ -85,14 +85,14 @@ class QualityReport(SrGeoAlgorithm):
     def _work(self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback) -> dict[str, Any]:
         report = self.parameterAsFileOutput(parameters, "REPORT", context)
         figures = self.parameterAsFileOutput(parameters, "FIGURES", context) if given(parameters, "FIGURES") else ""
-        with work_folder() as folder:
+        with copies() as folder:
             paths = {}
             for name in self.layers:
                 (folder / name).mkdir()
                 with failures():
                     paths[name] = raster_source(self.layers[name], folder / name, feedback=feedback).path
             written = figures or str(folder / "figures.json")
-            words = ["evaluate", paths["REFERENCE"], paths["ENHANCED"], "--json", written, "--overwrite"]
+            words = ["evaluate", paths["REFERENCE"], paths["ENHANCED"], "--json", full(written), "--overwrite"]
             words += ["--border", str(self.parameterAsInt(parameters, "BORDER", context))]
             words += ["--lr", paths["INPUT"]] if "INPUT" in paths else []
             self.call(words, feedback)

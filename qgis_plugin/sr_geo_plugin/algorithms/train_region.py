@@ -21,7 +21,7 @@ from qgis.core import (
 )
 
 from sr_geo_plugin import settings
-from sr_geo_plugin.algorithms.base import SrGeoAlgorithm, advanced, helped
+from sr_geo_plugin.algorithms.base import SrGeoAlgorithm, advanced, full, helped
 from sr_geo_plugin.translation import tr
 
 
@@ -63,12 +63,23 @@ class TrainRegion(SrGeoAlgorithm):
         self.addOutput(QgsProcessingOutputFile("MODEL_FILE", tr("Trained model")))
         self.addOutput(QgsProcessingOutputString("MODEL", tr("Name of the model")))
 
+    def canExecute(self) -> tuple[bool, str]:
+        good, words = super().canExecute()
+        runtime = settings.runtime()
+        if good and runtime is not None and "train" not in runtime.parts:
+            return False, _no_training()
+        return good, words
+
     def processAlgorithm(
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict[str, Any]:
-        source = self.parameterAsString(parameters, "FOLDER", context)
-        run = Path(self.parameterAsString(parameters, "RUN", context))
-        run.mkdir(parents=True, exist_ok=True)
+        source = full(self.parameterAsString(parameters, "FOLDER", context))
+        run = Path(full(self.parameterAsString(parameters, "RUN", context)))
+        try:
+            run.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            words = tr("{path}: the folder cannot be made ({reason}); choose another one.")
+            raise QgsProcessingException(words.format(path=run, reason=error.strerror)) from error
         recipe = run / "recipe-to-read.yaml"
         bands = self.parameterAsString(parameters, "BANDS", context).strip()
         self._train(
@@ -90,7 +101,9 @@ class TrainRegion(SrGeoAlgorithm):
             return self.call(words, feedback)
         except QgsProcessingException as error:
             if "training needs" in str(error):
-                raise QgsProcessingException(
-                    tr("The part “training” is not installed: open SR Geo, Set up…, tick it and repair.")
-                ) from error
+                raise QgsProcessingException(_no_training()) from error
             raise
+
+
+def _no_training() -> str:
+    return tr("The part “training” is not installed: open SR Geo, Set up…, tick it and repair.")

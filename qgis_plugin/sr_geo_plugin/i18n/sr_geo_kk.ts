@@ -92,6 +92,14 @@
       <translation>{path}: бетті жазу мүмкін емес ({reason}); басқа қалтаны таңдаңыз.</translation>
     </message>
     <message>
+      <source>not installed; only Train regional model needs it</source>
+      <translation>орнатылмаған; тек «Аймақтық модельді оқыту» үшін керек</translation>
+    </message>
+    <message>
+      <source>SR Geo, Set up…, Install: tick “with training of regional models” and press Repair</source>
+      <translation>SR Geo, Баптау…, «Орнату»: «аймақтық модельдерді оқытумен» дегенді белгілеп, «Қалпына келтіру» түймесін басыңыз</translation>
+    </message>
+    <message>
       <source>works</source>
       <translation>жұмыс істейді</translation>
     </message>
@@ -142,6 +150,42 @@ Means over a parcel stay what the satellite measured. Texture inside a field fin
     <message>
       <source>Enhance</source>
       <translation>Ажыратымдылықты арттыру</translation>
+    </message>
+    <message>
+      <source>A file for each parcel, named by the column</source>
+      <translation>Әр танапқа бөлек файл, атауы мына бағаннан</translation>
+    </message>
+    <message>
+      <source>Instead of one raster. Parcels of the same value come into one file. The folder of the files stands below.</source>
+      <translation>Бір растрдың орнына. Мәні бірдей танаптар бір файлға түседі. Файлдар қалтасы төменде көрсетіледі.</translation>
+    </message>
+    <message>
+      <source>Folder of the files for each parcel</source>
+      <translation>Танап файлдары салынатын қалта</translation>
+    </message>
+    <message>
+      <source>Number of rasters written</source>
+      <translation>Жазылған растрлар саны</translation>
+    </message>
+    <message>
+      <source>A file for each parcel is wanted: choose the folder of the files, too.</source>
+      <translation>Әр танапқа бөлек файл керек: файлдар қалтасын да таңдаңыз.</translation>
+    </message>
+    <message>
+      <source>A folder of files is wanted: choose the column that names them, too.</source>
+      <translation>Бөлек файлдар қалтасы керек: оларды атайтын бағанды да таңдаңыз.</translation>
+    </message>
+    <message>
+      <source>A file for each parcel holds that parcel only: choose “only the parcels”.</source>
+      <translation>Бөлек файлда танаптың өзі ғана болады: «тек танаптар, айналасында дерек жоқ» дегенді таңдаңыз.</translation>
+    </message>
+    <message>
+      <source>Choose where the enhanced raster is to be written, or a column and a folder for a file of each parcel.</source>
+      <translation>Растрды қайда жазу керегін, не танаптардың бөлек файлдары үшін баған мен қалтаны таңдаңыз.</translation>
+    </message>
+    <message>
+      <source>{path}: the folder cannot be made ({reason}); choose another one.</source>
+      <translation>{path}: қалтаны жасау мүмкін емес ({reason}); басқасын таңдаңыз.</translation>
     </message>
     <message>
       <source>Enhance raster</source>
@@ -600,44 +644,16 @@ It pays with some ten million pixels of one region, and takes hours without a gr
       <translation>{layer}: дереккөз пиксель өлшемін айтпайды; қабатты GeoTIFF-ке экспорттап, соны алыңыз.</translation>
     </message>
     <message>
-      <source>{layer}: the extent lies outside the raster; choose another one.</source>
-      <translation>{layer}: қамту аумағы растрдан тыс жатыр; басқасын таңдаңыз.</translation>
-    </message>
-    <message>
       <source>{layer}: not a file that can be read directly, and too large to copy; choose a smaller extent or export it as a GeoTIFF.</source>
       <translation>{layer}: тікелей оқылатын файл емес, ал көшіруге тым үлкен; кішірек қамту аумағын таңдаңыз немесе қабатты GeoTIFF-ке экспорттаңыз.</translation>
     </message>
     <message>
+      <source>{layer}: the extent lies outside the raster; choose another one.</source>
+      <translation>{layer}: қамту аумағы растрдан тыс жатыр; басқасын таңдаңыз.</translation>
+    </message>
+    <message>
       <source>{layer}: it cannot be copied to {folder}; is there room on the disk?</source>
       <translation>{layer}: {folder} ішіне көшіру мүмкін емес; дискіде орын бар ма?</translation>
-    </message>
-    <message>
-      <source>{layer}: these are no polygons; choose the layer with the outlines of the fields.</source>
-      <translation>{layer}: бұл полигондар емес; танап контурлары бар қабатты таңдаңыз.</translation>
-    </message>
-    <message>
-      <source>{layer}: the parcels have no CRS; set it with a right click, Layer CRS, and run again.</source>
-      <translation>{layer}: танап контурларының координаттар жүйесі жоқ; оны тінтуірдің оң түймесімен («Қабаттың координаттар жүйесі») беріп, қайта іске қосыңыз.</translation>
-    </message>
-    <message>
-      <source>{layer}: the parcels cannot be copied to {folder} ({reason}).</source>
-      <translation>{layer}: танап контурларын {folder} ішіне көшіру мүмкін емес ({reason}).</translation>
-    </message>
-    <message>
-      <source>{layer}: no parcels to work on; select some, or switch off “selected features only”.</source>
-      <translation>{layer}: жұмыс істейтін танап жоқ; бірнешеуін таңдаңыз немесе «Тек таңдалған нысандар» белгісін алып тастаңыз.</translation>
-    </message>
-    <message>
-      <source>{layer}: the layer has no parcels.</source>
-      <translation>{layer}: қабатта танап жоқ.</translation>
-    </message>
-    <message>
-      <source>The extent is empty; draw or choose another one.</source>
-      <translation>Қамту аумағы бос; басқасын сызыңыз немесе таңдаңыз.</translation>
-    </message>
-    <message>
-      <source>The extent cannot be written to {folder}; is there room on the disk?</source>
-      <translation>Қамту аумағын {folder} ішіне жазу мүмкін емес; дискіде орын бар ма?</translation>
     </message>
     <message>
       <source>SR Geo: looking for the worker</source>
@@ -666,6 +682,10 @@ It pays with some ten million pixels of one region, and takes hours without a gr
     <message>
       <source>{columns} × {rows} pixels of the image, {seconds} s</source>
       <translation>Түсірілімнің {columns} × {rows} пикселі, {seconds} с</translation>
+    </message>
+    <message>
+      <source>Stopped; nothing was written.</source>
+      <translation>Тоқтатылды; ештеңе жазылмады.</translation>
     </message>
     <message>
       <source>SR Geo: enhancing {layer}</source>
@@ -714,6 +734,10 @@ It pays with some ten million pixels of one region, and takes hours without a gr
     <message>
       <source>CSV table (*.csv)</source>
       <translation>CSV кестесі (*.csv)</translation>
+    </message>
+    <message>
+      <source>The field cannot be shown: it lies where the CRS of the map does not reach.</source>
+      <translation>Танапты көрсету мүмкін емес: ол картаның координаттар жүйесі қамтымайтын жерде жатыр.</translation>
     </message>
     <message>
       <source>Set up…</source>
@@ -992,6 +1016,42 @@ It pays with some ten million pixels of one region, and takes hours without a gr
       <translation>SR Geo</translation>
     </message>
     <message>
+      <source>{layer}: these are no polygons; choose the layer with the outlines of the fields.</source>
+      <translation>{layer}: бұл полигондар емес; танап контурлары бар қабатты таңдаңыз.</translation>
+    </message>
+    <message>
+      <source>{layer}: the parcels have no CRS; set it with a right click, Layer CRS, and run again.</source>
+      <translation>{layer}: танап контурларының координаттар жүйесі жоқ; оны тінтуірдің оң түймесімен («Қабаттың координаттар жүйесі») беріп, қайта іске қосыңыз.</translation>
+    </message>
+    <message>
+      <source>{layer}: the parcels cannot be copied to {folder} ({reason}).</source>
+      <translation>{layer}: танап контурларын {folder} ішіне көшіру мүмкін емес ({reason}).</translation>
+    </message>
+    <message>
+      <source>{layer}: no parcels lie within the extent; choose another one.</source>
+      <translation>{layer}: бұл аумақта танап жоқ; басқасын таңдаңыз.</translation>
+    </message>
+    <message>
+      <source>{layer}: no parcels to work on; select some, or switch off “selected features only”.</source>
+      <translation>{layer}: жұмыс істейтін танап жоқ; бірнешеуін таңдаңыз немесе «Тек таңдалған нысандар» белгісін алып тастаңыз.</translation>
+    </message>
+    <message>
+      <source>{layer}: the layer has no parcels.</source>
+      <translation>{layer}: қабатта танап жоқ.</translation>
+    </message>
+    <message>
+      <source>{layer}: the image lies where the CRS of the parcels ({crs}) does not reach; check the CRS of both layers.</source>
+      <translation>{layer}: түсірілім танаптардың координаттар жүйесі ({crs}) қамтымайтын жерде жатыр; екі қабаттың да координаттар жүйесін тексеріңіз.</translation>
+    </message>
+    <message>
+      <source>The extent is empty; draw or choose another one.</source>
+      <translation>Қамту аумағы бос; басқасын сызыңыз немесе таңдаңыз.</translation>
+    </message>
+    <message>
+      <source>The extent cannot be written to {folder}; is there room on the disk?</source>
+      <translation>Қамту аумағын {folder} ішіне жазу мүмкін емес; дискіде орын бар ма?</translation>
+    </message>
+    <message>
       <source>{python} has no SR Geo any more: open SR Geo, Set up… in the menu Raster, and repair it or choose another Python.</source>
       <translation>{python} ішінде SR Geo енді жоқ: «Растр» мәзіріндегі SR Geo, Баптау… бетін ашып, қалпына келтіріңіз немесе басқа Python таңдаңыз.</translation>
     </message>
@@ -1088,8 +1148,20 @@ It pays with some ten million pixels of one region, and takes hours without a gr
       <translation>Орнату журналын көрсету</translation>
     </message>
     <message>
+      <source>Looking for what is installed…</source>
+      <translation>Не орнатылғаны қаралуда…</translation>
+    </message>
+    <message>
       <source>SR Geo: looking for Python</source>
       <translation>SR Geo: Python іздеу</translation>
+    </message>
+    <message>
+      <source>SR Geo itself is not installed yet: press Install below. It takes a few minutes, once.</source>
+      <translation>SR Geo өзі әлі орнатылмаған: төмендегі «Орнату» түймесін басыңыз. Бұл бір-ақ рет, бірнеше минут алады.</translation>
+    </message>
+    <message>
+      <source>{python} has no SR Geo any more: install it there again, choose another Python, or press Install below.</source>
+      <translation>{python} ішінде SR Geo енді жоқ: оны сонда қайта орнатыңыз, басқа Python таңдаңыз немесе төмендегі «Орнату» түймесін басыңыз.</translation>
     </message>
     <message>
       <source>SR Geo {version} is ready: {python}</source>
@@ -1132,6 +1204,10 @@ It pays with some ten million pixels of one region, and takes hours without a gr
       <translation>{folder} ішіндегі ортаны жою керек пе? Модельдеріңіз бен нәтижелеріңіз қалады.</translation>
     </message>
     <message>
+      <source>SR Geo: removing</source>
+      <translation>SR Geo: жою</translation>
+    </message>
+    <message>
       <source>{path}: no Python with SR Geo; install it there with pip, or choose another one.</source>
       <translation>{path}: мұнда SR Geo бар Python жоқ; оны сонда pip арқылы орнатыңыз немесе басқасын таңдаңыз.</translation>
     </message>
@@ -1160,8 +1236,16 @@ It pays with some ten million pixels of one region, and takes hours without a gr
       <translation>Есептеу модулі істен шықты (код {code}); қайта іске қосыңыз, көмектеспесе, «Баптау» бетінде қалпына келтіріңіз.</translation>
     </message>
     <message>
-      <source>The worker ended with code {code} and said nothing; see Check models in Set up.</source>
+      <source>{reason}: a package of the worker is gone; open SR Geo, Set up…, and repair it.</source>
+      <translation>{reason}: есептеу модулінің пакеті жоғалған; SR Geo, Баптау… бетін ашып, оны қалпына келтіріңіз.</translation>
+    </message>
+    <message>
+      <source>The worker ended with code {code} and said nothing; see Check in Set up.</source>
       <translation>Есептеу модулі {code} кодымен аяқталып, ештеңе айтпады; «Баптау» бетіндегі «Тексеру» қойындысын қараңыз.</translation>
+    </message>
+    <message>
+      <source>{reason} (in QGIS: “More options” in the panel, “Advanced parameters” in the toolbox)</source>
+      <translation>{reason} (QGIS-те: панельдегі «Қосымша», өңдеу құралдарындағы «Қосымша параметрлер»)</translation>
     </message>
     <message>
       <source>Enhancing: tile {done} of {total}</source>

@@ -92,6 +92,14 @@
       <translation>{path}: не удаётся записать страницу ({reason}); выберите другую папку.</translation>
     </message>
     <message>
+      <source>not installed; only Train regional model needs it</source>
+      <translation>не установлено; нужно только для «Обучить региональную модель»</translation>
+    </message>
+    <message>
+      <source>SR Geo, Set up…, Install: tick “with training of regional models” and press Repair</source>
+      <translation>SR Geo, Настройка…, «Установить»: отметьте «с обучением региональных моделей» и нажмите «Восстановить»</translation>
+    </message>
+    <message>
       <source>works</source>
       <translation>работает</translation>
     </message>
@@ -142,6 +150,42 @@ Means over a parcel stay what the satellite measured. Texture inside a field fin
     <message>
       <source>Enhance</source>
       <translation>Повысить разрешение</translation>
+    </message>
+    <message>
+      <source>A file for each parcel, named by the column</source>
+      <translation>Отдельный файл на каждое поле, имя из столбца</translation>
+    </message>
+    <message>
+      <source>Instead of one raster. Parcels of the same value come into one file. The folder of the files stands below.</source>
+      <translation>Вместо одного растра. Поля с одинаковым значением попадают в один файл. Папка для файлов указывается ниже.</translation>
+    </message>
+    <message>
+      <source>Folder of the files for each parcel</source>
+      <translation>Папка для файлов отдельных полей</translation>
+    </message>
+    <message>
+      <source>Number of rasters written</source>
+      <translation>Число записанных растров</translation>
+    </message>
+    <message>
+      <source>A file for each parcel is wanted: choose the folder of the files, too.</source>
+      <translation>Нужен отдельный файл на каждое поле: выберите и папку для файлов.</translation>
+    </message>
+    <message>
+      <source>A folder of files is wanted: choose the column that names them, too.</source>
+      <translation>Нужна папка с отдельными файлами: выберите и столбец, по которому их назвать.</translation>
+    </message>
+    <message>
+      <source>A file for each parcel holds that parcel only: choose “only the parcels”.</source>
+      <translation>В отдельном файле может быть только само поле: выберите «только поля, вокруг них нет данных».</translation>
+    </message>
+    <message>
+      <source>Choose where the enhanced raster is to be written, or a column and a folder for a file of each parcel.</source>
+      <translation>Выберите, куда записать растр, либо столбец и папку для отдельных файлов полей.</translation>
+    </message>
+    <message>
+      <source>{path}: the folder cannot be made ({reason}); choose another one.</source>
+      <translation>{path}: не удаётся создать папку ({reason}); выберите другую.</translation>
     </message>
     <message>
       <source>Enhance raster</source>
@@ -600,44 +644,16 @@ It pays with some ten million pixels of one region, and takes hours without a gr
       <translation>{layer}: источник не сообщает размер пикселя; экспортируйте слой в GeoTIFF и возьмите его.</translation>
     </message>
     <message>
-      <source>{layer}: the extent lies outside the raster; choose another one.</source>
-      <translation>{layer}: охват лежит вне растра; выберите другой.</translation>
-    </message>
-    <message>
       <source>{layer}: not a file that can be read directly, and too large to copy; choose a smaller extent or export it as a GeoTIFF.</source>
       <translation>{layer}: файл нельзя прочитать напрямую, а для копии он слишком велик; выберите меньший охват или экспортируйте слой в GeoTIFF.</translation>
     </message>
     <message>
+      <source>{layer}: the extent lies outside the raster; choose another one.</source>
+      <translation>{layer}: охват лежит вне растра; выберите другой.</translation>
+    </message>
+    <message>
       <source>{layer}: it cannot be copied to {folder}; is there room on the disk?</source>
       <translation>{layer}: не удаётся скопировать в {folder}; есть ли место на диске?</translation>
-    </message>
-    <message>
-      <source>{layer}: these are no polygons; choose the layer with the outlines of the fields.</source>
-      <translation>{layer}: это не полигоны; выберите слой с контурами полей.</translation>
-    </message>
-    <message>
-      <source>{layer}: the parcels have no CRS; set it with a right click, Layer CRS, and run again.</source>
-      <translation>{layer}: у контуров полей нет системы координат; задайте её правой кнопкой мыши («Система координат слоя») и запустите снова.</translation>
-    </message>
-    <message>
-      <source>{layer}: the parcels cannot be copied to {folder} ({reason}).</source>
-      <translation>{layer}: не удаётся скопировать контуры полей в {folder} ({reason}).</translation>
-    </message>
-    <message>
-      <source>{layer}: no parcels to work on; select some, or switch off “selected features only”.</source>
-      <translation>{layer}: нет полей для работы; выделите какие-нибудь или снимите флажок «Только выделенные объекты».</translation>
-    </message>
-    <message>
-      <source>{layer}: the layer has no parcels.</source>
-      <translation>{layer}: в слое нет полей.</translation>
-    </message>
-    <message>
-      <source>The extent is empty; draw or choose another one.</source>
-      <translation>Охват пуст; нарисуйте или выберите другой.</translation>
-    </message>
-    <message>
-      <source>The extent cannot be written to {folder}; is there room on the disk?</source>
-      <translation>Не удаётся записать охват в {folder}; есть ли место на диске?</translation>
     </message>
     <message>
       <source>SR Geo: looking for the worker</source>
@@ -666,6 +682,10 @@ It pays with some ten million pixels of one region, and takes hours without a gr
     <message>
       <source>{columns} × {rows} pixels of the image, {seconds} s</source>
       <translation>{columns} × {rows} пикселей снимка, {seconds} с</translation>
+    </message>
+    <message>
+      <source>Stopped; nothing was written.</source>
+      <translation>Остановлено; ничего не записано.</translation>
     </message>
     <message>
       <source>SR Geo: enhancing {layer}</source>
@@ -714,6 +734,10 @@ It pays with some ten million pixels of one region, and takes hours without a gr
     <message>
       <source>CSV table (*.csv)</source>
       <translation>Таблица CSV (*.csv)</translation>
+    </message>
+    <message>
+      <source>The field cannot be shown: it lies where the CRS of the map does not reach.</source>
+      <translation>Поле нельзя показать: оно лежит вне области действия системы координат карты.</translation>
     </message>
     <message>
       <source>Set up…</source>
@@ -992,6 +1016,42 @@ It pays with some ten million pixels of one region, and takes hours without a gr
       <translation>SR Geo</translation>
     </message>
     <message>
+      <source>{layer}: these are no polygons; choose the layer with the outlines of the fields.</source>
+      <translation>{layer}: это не полигоны; выберите слой с контурами полей.</translation>
+    </message>
+    <message>
+      <source>{layer}: the parcels have no CRS; set it with a right click, Layer CRS, and run again.</source>
+      <translation>{layer}: у контуров полей нет системы координат; задайте её правой кнопкой мыши («Система координат слоя») и запустите снова.</translation>
+    </message>
+    <message>
+      <source>{layer}: the parcels cannot be copied to {folder} ({reason}).</source>
+      <translation>{layer}: не удаётся скопировать контуры полей в {folder} ({reason}).</translation>
+    </message>
+    <message>
+      <source>{layer}: no parcels lie within the extent; choose another one.</source>
+      <translation>{layer}: в этом охвате нет полей; выберите другой.</translation>
+    </message>
+    <message>
+      <source>{layer}: no parcels to work on; select some, or switch off “selected features only”.</source>
+      <translation>{layer}: нет полей для работы; выделите какие-нибудь или снимите флажок «Только выделенные объекты».</translation>
+    </message>
+    <message>
+      <source>{layer}: the layer has no parcels.</source>
+      <translation>{layer}: в слое нет полей.</translation>
+    </message>
+    <message>
+      <source>{layer}: the image lies where the CRS of the parcels ({crs}) does not reach; check the CRS of both layers.</source>
+      <translation>{layer}: снимок лежит вне области действия системы координат полей ({crs}); проверьте систему координат обоих слоёв.</translation>
+    </message>
+    <message>
+      <source>The extent is empty; draw or choose another one.</source>
+      <translation>Охват пуст; нарисуйте или выберите другой.</translation>
+    </message>
+    <message>
+      <source>The extent cannot be written to {folder}; is there room on the disk?</source>
+      <translation>Не удаётся записать охват в {folder}; есть ли место на диске?</translation>
+    </message>
+    <message>
       <source>{python} has no SR Geo any more: open SR Geo, Set up… in the menu Raster, and repair it or choose another Python.</source>
       <translation>В {python} больше нет SR Geo: откройте в меню «Растр» SR Geo, Настройка… и восстановите его или выберите другой Python.</translation>
     </message>
@@ -1088,8 +1148,20 @@ It pays with some ten million pixels of one region, and takes hours without a gr
       <translation>Показать журнал установки</translation>
     </message>
     <message>
+      <source>Looking for what is installed…</source>
+      <translation>Поиск того, что установлено…</translation>
+    </message>
+    <message>
       <source>SR Geo: looking for Python</source>
       <translation>SR Geo: поиск Python</translation>
+    </message>
+    <message>
+      <source>SR Geo itself is not installed yet: press Install below. It takes a few minutes, once.</source>
+      <translation>Сам SR Geo ещё не установлен: нажмите ниже «Установить». Это займёт несколько минут, один раз.</translation>
+    </message>
+    <message>
+      <source>{python} has no SR Geo any more: install it there again, choose another Python, or press Install below.</source>
+      <translation>В {python} больше нет SR Geo: установите его туда снова, выберите другой Python или нажмите ниже «Установить».</translation>
     </message>
     <message>
       <source>SR Geo {version} is ready: {python}</source>
@@ -1132,6 +1204,10 @@ It pays with some ten million pixels of one region, and takes hours without a gr
       <translation>Удалить окружение в {folder}? Ваши модели и результаты останутся.</translation>
     </message>
     <message>
+      <source>SR Geo: removing</source>
+      <translation>SR Geo: удаление</translation>
+    </message>
+    <message>
       <source>{path}: no Python with SR Geo; install it there with pip, or choose another one.</source>
       <translation>{path}: здесь нет Python с SR Geo; установите его туда с помощью pip или выберите другой.</translation>
     </message>
@@ -1160,8 +1236,16 @@ It pays with some ten million pixels of one region, and takes hours without a gr
       <translation>Сбой вычислительного модуля (код {code}); запустите снова, а если не поможет, восстановите его в «Настройке».</translation>
     </message>
     <message>
-      <source>The worker ended with code {code} and said nothing; see Check models in Set up.</source>
+      <source>{reason}: a package of the worker is gone; open SR Geo, Set up…, and repair it.</source>
+      <translation>{reason}: пакет вычислительного модуля пропал; откройте SR Geo, Настройка… и восстановите его.</translation>
+    </message>
+    <message>
+      <source>The worker ended with code {code} and said nothing; see Check in Set up.</source>
       <translation>Вычислительный модуль закончил с кодом {code} и ничего не сообщил; см. «Проверка» в «Настройке».</translation>
+    </message>
+    <message>
+      <source>{reason} (in QGIS: “More options” in the panel, “Advanced parameters” in the toolbox)</source>
+      <translation>{reason} (в QGIS: «Дополнительно» на панели, «Дополнительные параметры» в панели инструментов анализа)</translation>
     </message>
     <message>
       <source>Enhancing: tile {done} of {total}</source>

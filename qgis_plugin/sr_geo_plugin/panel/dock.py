@@ -25,7 +25,7 @@ from qgis.PyQt.QtCore import Qt, pyqtSignal
 from qgis.PyQt.QtGui import QCursor
 from qgis.PyQt.QtWidgets import QApplication, QFileDialog, QWidget
 
-from sr_geo_plugin.layers import polygons_file
+from sr_geo_plugin.layers import file_name
 from sr_geo_plugin.panel import jobs, picture
 from sr_geo_plugin.panel.compare import Comparison
 from sr_geo_plugin.panel.messages import TITLE, tell
@@ -34,6 +34,7 @@ from sr_geo_plugin.panel.styling import Style, add_above
 from sr_geo_plugin.panel.table import ParcelTable, read_table, write_csv
 from sr_geo_plugin.panel.task import BackgroundTask
 from sr_geo_plugin.panel.view import PanelView
+from sr_geo_plugin.polygons import polygons_file
 from sr_geo_plugin.translation import tr
 from sr_geo_plugin.worker import Cancelled, WorkerError
 
@@ -58,6 +59,7 @@ class SrGeoDock(QgsDockWidget):
         self._looking: BackgroundTask | None = None
         self._preview_folder: Path | None = None
         self._warnings: list[str] = []
+        self._closing = False
         self.comparison = Comparison(iface.mapCanvas(), self)
         self.view = PanelView(self)
         self.setWidget(self.view)
@@ -135,6 +137,9 @@ class SrGeoDock(QgsDockWidget):
 
     def _previewed(self, made: jobs.Preview, style: Style) -> None:
         self._end_preview()
+        if made.before.parent != self._preview_folder:  # another layer was chosen in the very moment
+            self.view.show_hint()
+            return
         before, after = QgsRasterLayer(str(made.before), "before"), QgsRasterLayer(str(made.after), "after")
         if not (before.isValid() and after.isValid()):
             self._preview_failed(WorkerError(tr("The preview cannot be read; try once more.")))
@@ -153,7 +158,7 @@ class SrGeoDock(QgsDockWidget):
 
     def _end_preview(self) -> None:
         self._previewing = None
-        self.view.preview.setEnabled(True)
+        self.view.preview.setEnabled(self._running is None)
 
     def _forget_preview(self) -> None:
         """The preview is of another layer now, or is made anew."""
@@ -176,7 +181,7 @@ class SrGeoDock(QgsDockWidget):
             return
         folder = Path(tempfile.mkdtemp(prefix="sr-geo-", dir=QgsProcessingUtils.tempFolder()))
         temporary = form.output is None
-        output = form.output or folder / f"{_file_name(layer.name())}_x4.tif"
+        output = form.output or folder / f"{file_name(layer.name())}_x4.tif"
         try:
             self._refuse_open_file(output)
             parcels = None if fields is None else self._parcels_file(fields, layer, folder)
@@ -198,6 +203,9 @@ class SrGeoDock(QgsDockWidget):
             self._end_run()
             shutil.rmtree(folder, ignore_errors=True)
             self._complain(error)
+            if isinstance(error, Cancelled) and not self._closing:
+                # QGIS before 3.26 calls a task failed that was stopped; this lies above.
+                tell(self._iface, tr("Stopped; nothing was written."))
 
         self._running = BackgroundTask(
             tr("SR Geo: enhancing {layer}").format(layer=layer.name()),
@@ -205,9 +213,13 @@ class SrGeoDock(QgsDockWidget):
             done=done,
             failed=failed,
         )
-        self._running.said.connect(self.view.show_progress)
+        self._running.said.connect(self._progressed)
         self.view.show_running(running=True)
         QgsApplication.taskManager().addTask(self._running)
+
+    def _progressed(self, share: float, words: str) -> None:
+        if self._running is not None and not self._running.isCanceled():
+            self.view.show_progress(share, words)
 
     def cancel(self) -> None:
         """Stop the run; the worker ends, and no half-written file is left."""
@@ -242,6 +254,7 @@ class SrGeoDock(QgsDockWidget):
             self._warnings = self._running.warnings
         self._running = None
         self.view.show_running(running=False)
+        self.view.preview.setEnabled(self._previewing is None)
 
     def _ran(self, made: jobs.Made, source: tuple[str, str], style: Style, *, folder: Path | None, label: str) -> None:
         source_id, source_name = source
@@ -348,7 +361,12 @@ class SrGeoDock(QgsDockWidget):
         target = canvas.mapSettings().destinationCrs()
         extent = table.outlines[row].boundingBox()
         if table.crs.isValid() and target.isValid():
-            extent = QgsCoordinateTransform(table.crs, target, self._project).transformBoundingBox(extent)
+            try:
+                extent = QgsCoordinateTransform(table.crs, target, self._project).transformBoundingBox(extent)
+            except QgsCsException as error:
+                words = tr("The field cannot be shown: it lies where the CRS of the map does not reach.")
+                self._complain(WorkerError(words, str(error)))
+                return
         extent.scale(1.6)
         canvas.setExtent(extent)
         canvas.refresh()
@@ -365,6 +383,7 @@ class SrGeoDock(QgsDockWidget):
 
     def shut_down(self) -> None:
         """Stop what runs and let go of the project; before the plugin is unloaded."""
+        self._closing = True
         self._project.layersRemoved.disconnect(self._layers_removed)
         self.comparison.stop()
         tasks = [task for task in (self._looking, self._previewing, self._running) if task is not None]
@@ -374,8 +393,3 @@ class SrGeoDock(QgsDockWidget):
             task.waitForFinished(10_000)
         self._forget_preview()
 
-
-def _file_name(name: str) -> str:
-    """A layer's name as the name of a file, in any script."""
-    kept = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name).strip("_")
-    return kept[:60] or "image"

@@ -7,9 +7,9 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from qgis.core import QgsMapLayerProxyModel, QgsRasterLayer, QgsVectorLayer
+from qgis.core import QgsMapLayerProxyModel, QgsProject, QgsRasterLayer, QgsVectorLayer
 from qgis.gui import QgsCollapsibleGroupBox, QgsDoubleSpinBox, QgsFileWidget, QgsMapLayerComboBox, QgsRasterBandComboBox
-from qgis.PyQt.QtCore import pyqtSignal
+from qgis.PyQt.QtCore import Qt, pyqtSignal
 from qgis.PyQt.QtWidgets import QCheckBox, QComboBox, QFormLayout, QVBoxLayout, QWidget
 
 from sr_geo_plugin.panel.jobs import Choice
@@ -120,11 +120,11 @@ class Form(QWidget):
 
     @property
     def output(self) -> Path | None:
-        """Where the user wants the result; None: in a temporary file."""
+        """Where the user wants the result; None: in a temporary file. A name without a folder lies beside the project."""
         text = self.file.filePath().strip()
         if not text:
             return None
-        path = Path(text)
+        path = Path(QgsProject.instance().absolutePath() or Path.home()) / Path(text).expanduser()
         return path if path.suffix.lower() in (".tif", ".tiff") else path.with_name(f"{path.name}.tif")
 
     def choice(self) -> Choice:
@@ -151,7 +151,7 @@ class Form(QWidget):
         self.models.addItem(tr("Automatic, by the bands"), "")
         for name, words in names:
             self.models.addItem(name, name)
-            self.models.setItemData(self.models.count() - 1, words, 3)  # Qt's role of tool tips
+            self.models.setItemData(self.models.count() - 1, words, Qt.ItemDataRole.ToolTipRole)
         self.models.setCurrentIndex(max(self.models.findData(chosen), 0))
 
     def _layer_changed(self) -> None:

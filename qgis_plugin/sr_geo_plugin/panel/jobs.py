@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,10 +16,10 @@ from qgis.core import QgsPointXY, QgsRasterLayer, QgsRectangle
 
 from sr_geo_plugin import settings
 from sr_geo_plugin.environment import Runtime
-from sr_geo_plugin.layers import RasterSource, raster_source
+from sr_geo_plugin.layers import RasterSource, or_none, raster_source
 from sr_geo_plugin.panel.task import BackgroundTask
 from sr_geo_plugin.translation import tr
-from sr_geo_plugin.worker import WorkerError, run
+from sr_geo_plugin.worker import WorkerError, run, work_folder
 
 PREVIEW_SIDE = 160
 """Pixels of the input that a preview shows along each side."""
@@ -162,8 +161,8 @@ def enhance(
     started = time.monotonic()
     detail = output.with_name(f"{output.stem}_detail.tif") if choice.detail_map else None
     table = output.with_name(f"{output.stem}_parcels.gpkg") if parcels is not None else None
-    with tempfile.TemporaryDirectory(prefix="sr-geo-") as folder:
-        source = raster_source(layer, Path(folder), feedback=task.feedback)
+    with work_folder() as folder:
+        source = raster_source(layer, folder, feedback=task.feedback)
         words = ["enhance", source.path, str(output), "--overwrite", "--progress", "json", *choice.words(source)]
         if detail is not None:
             words += ["--detail-map", str(detail)]
@@ -191,7 +190,7 @@ def cut(path: str, centre: QgsPointXY, target: Path, *, side: int, name: str) ->
     Raises:
         WorkerError: with what to do.
     """
-    raster = gdal.Open(path)
+    raster = or_none(gdal.Open, path)
     if raster is None:
         raise WorkerError(tr("{layer}: the layer cannot be read; repair its source or remove it.").format(layer=name))
     inverse = gdal.InvGeoTransform(raster.GetGeoTransform())
@@ -202,7 +201,7 @@ def cut(path: str, centre: QgsPointXY, target: Path, *, side: int, name: str) ->
     if min(window[1], window[3]) < 1:
         raise WorkerError(tr("{layer} does not lie under the middle of the map; move the map over it.").format(layer=name))
     size = [window[0], window[2], window[1], window[3]]
-    made = gdal.Translate(str(target), raster, format="GTiff", srcWin=size)
+    made = or_none(gdal.Translate, str(target), raster, format="GTiff", srcWin=size)
     if made is None:
         words = tr("The piece for the preview cannot be written ({reason}).")
         raise WorkerError(words.format(reason=gdal.GetLastErrorMsg()))

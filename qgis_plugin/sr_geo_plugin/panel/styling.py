@@ -44,7 +44,7 @@ class Style:
         """The style of a layer as it is drawn now."""
         document = QDomDocument("qgis")
         layer.exportNamedStyle(document, QgsReadWriteContext(), _categories())
-        provider, numbers = layer.dataProvider(), range(1, layer.bandCount() + 1)
+        provider, numbers = layer.dataProvider(), range(1, layer.bandCount() + 1 if layer.isValid() else 1)
         renderer = layer.renderer()
         return Style(
             document,
