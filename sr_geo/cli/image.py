@@ -45,7 +45,7 @@ class _Image(Sectioned):
 @click.command(
     cls=_Image,
     epilog="\b\nExamples:\n"
-    "  sr-geo image photo.jpg large.png --domain photo --model my-photos-x4 --report photo.html\n"
+    "  sr-geo image photo.jpg large.png --domain photo --report photo.html\n"
     "  sr-geo image chest.dcm chest-x4.dcm --domain medical\n"
     "  sr-geo image portraits/ finer/ --domain face\n"
     "  sr-geo image street.jpg plate.png --domain plate --read",
@@ -54,6 +54,12 @@ class _Image(Sectioned):
 @click.argument("output", type=_FILE)
 @click.option("--domain", type=click.Choice(["photo", "medical", "plate", "face"]), required=True, help="What the pictures show.")
 @click.option("--model", metavar="NAME|FILE", help="A name of `sr-geo models list`, or an .onnx file; default: the domain's.")
+@click.option(
+    "--fidelity",
+    type=click.FloatRange(0.0, 1.0),
+    metavar="0…1",
+    help="1: made small again, the result is the input; 0: the network's own; default: 1, for plate 0.",
+)
 @click.option("--aligned", is_flag=True, help="plate, face: INPUT is a crop of one; nothing is searched for.")
 @click.option("--box", "boxes", type=BoxType(), multiple=True, help="plate, face: where it is; may be given several times.")
 @click.option("--read", is_flag=True, help="plate: read it before and after, too; needs the extra plates.")

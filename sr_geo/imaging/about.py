@@ -18,8 +18,10 @@ _KEPT = frozenset({0x010D, 0x010E, 0x010F, 0x0110, 0x0132, 0x013B, 0x013C, 0x474
 """Of the main directory: name, description, make, model, date, artist, computer, rating, copyright. The rest is about the
 layout of the old file, or private to some program."""
 
-_DROPPED = frozenset({0x927C, 0xA002, 0xA003, 0xA005})
-"""Of the camera's directory: its maker's note, which holds previews and breaks when it is moved, the old size and a pointer."""
+_DROPPED = frozenset({0x927C, 0xA002, 0xA003, 0xA005, 0x9102, 0x9214, 0xA20E, 0xA20F, 0xA210, 0xA214})
+"""Of the camera's directory: its maker's note, which holds previews and breaks when it is moved, the old size and a pointer; and what
+counts in pixels of the old picture or speaks of its file: bits a pixel, the subject's place, pixels a centimetre of the sensor, from
+which programs for measuring would take a lens for one of another length."""
 
 _TOP = 10**6
 """Dots per inch beyond which a resolution is a mistake."""

@@ -163,8 +163,10 @@ class _Run:
 
     @property
     def derivation(self) -> Derivation:
-        upscaler, optics = self.enlarger.upscaler, self.enlarger.optics
+        upscaler, optics, share = self.enlarger.upscaler, self.enlarger.optics, self.enlarger.fidelity
         manner = "" if optics is None else f"consistent through {type(optics).__name__.lower()}"
+        if optics is not None and share < 1.0:
+            manner += f", fidelity {share:g}"
         return Derivation(upscaler.card.scale, upscaler.card.name, upscaler.sha256, manner)
 
     @property

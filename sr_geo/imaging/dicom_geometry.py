@@ -65,6 +65,16 @@ CENTRES = (
 )
 """Points, counted from 1: the finer pixel that holds the centre."""
 
+_PIXELS = (
+    "DopplerSampleVolumeXPosition",
+    "DopplerSampleVolumeYPosition",
+    "TMLinePositionX0",
+    "TMLinePositionY0",
+    "TMLinePositionX1",
+    "TMLinePositionY1",
+)
+"""Points of ultrasound, counted from 0: the finer pixel that holds the centre."""
+
 _UNTOUCHED = ("OriginalAttributesSequence", "IconImageSequence", "SourceImageSequence", "ReferencedImageSequence")
 """Sequences that speak of other pictures, or of how things were."""
 
@@ -157,6 +167,7 @@ def _rescale(dataset: "Dataset", scale: int) -> None:
         (FIRST_PIXELS, lambda value: (value - 1) * scale + 1),
         (LAST_PIXELS, lambda value: value * scale),
         (CENTRES, lambda value: (value - 1) * scale + scale // 2 + 1),
+        (_PIXELS, lambda value: value * scale + scale // 2),
     )
     _rescale_region(dataset, scale)
     for names, rule in rules:
@@ -242,12 +253,12 @@ def _first(dataset: "Dataset", name: str) -> "Dataset | None":
 
 
 def _sequences(dataset: "Dataset") -> list[Sequence["Dataset"]]:
-    """The sequences that may speak of pixels of this picture; text stays unread."""
+    """The sequences that may speak of pixels of this picture; text stays unread, and what is private stays as it is."""
     from pydicom.datadict import keyword_for_tag
 
     found = []
     for tag in list(dataset.keys()):
-        if dataset.get_item(tag).VR == "SQ" and keyword_for_tag(tag) not in _UNTOUCHED:
+        if dataset.get_item(tag).VR == "SQ" and not tag.is_private and keyword_for_tag(tag) not in _UNTOUCHED:
             found.append(dataset[tag].value)
     return found
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from sr_geo.errors import InputError, MissingPartError, SrGeoError
 from sr_geo.imaging.dicom_apart import decode_apart
 from sr_geo.imaging.dicom_checks import check_kind, check_layout, check_syntax, read_sizes
+from sr_geo.imaging.dicom_streams import walk_fragments
 from sr_geo.imaging.dicom_values import StoredRange, stored_range
 
 if TYPE_CHECKING:
@@ -214,7 +215,7 @@ def open_dicom(path: Path, *, allow_color: bool = False) -> DicomPicture:
         found = _Found(0, "OW", 0)
         if not syntax.is_deflated:  # of those, a truncated one cannot be unpacked at all
             expected = _native_bytes(header, frames, height * width, allocated * bands)
-            found = _find_pixels(path, start, syntax, expected)
+            found = _find_pixels(path, start, syntax, expected, (height, width, bands))
         dtype = np.dtype(f"{'i' if signed else 'u'}{allocated // 8}")
     return DicomPicture(path, header, syntax, frames, height, width, bands, dtype, span, found.start, found.vr, found.bytes)
 
@@ -272,7 +273,7 @@ class _Found:
     bytes: int
 
 
-def _find_pixels(path: Path, start: int, syntax: "UID", expected: int) -> _Found:
+def _find_pixels(path: Path, start: int, syntax: "UID", expected: int, shape: tuple[int, int, int]) -> _Found:
     """Where the value of the pixels is; pixels that end early are refused."""
     size = path.stat().st_size
     order = "<" if syntax.is_little_endian else ">"
@@ -294,29 +295,8 @@ def _find_pixels(path: Path, start: int, syntax: "UID", expected: int) -> _Found
             raise InputError(f"{path}: its pixels are of an unknown kind; the file is damaged: get it anew")
         begin = file.tell()
         jpeg = syntax.startswith("1.2.840.10008.1.2.4.")
-        there = _walk_fragments(path, file, size, length, jpeg=jpeg) if syntax.is_encapsulated else min(length, size - begin)
+        packed = syntax.is_encapsulated
+        there = walk_fragments(path, file, size, length, shape if jpeg else None) if packed else min(length, size - begin)
     if not syntax.is_encapsulated and there < expected:
         raise InputError(f"{path}: {there} of {expected} bytes of pixels; the file is truncated: get it anew")
     return _Found(begin, vr.decode(), there)
-
-
-def _walk_fragments(path: Path, file: BinaryIO, size: int, length: int, *, jpeg: bool) -> int:
-    """Walk over the pieces of compressed pixels to their end mark; the bytes that they take.
-
-    The last one must end as its kind does: decoders fill up what a JPEG lacks, some without a word.
-    """
-    start, tail = file.tell(), b""
-    while length == 0xFFFFFFFF:
-        head = file.read(8)
-        if len(head) < 8:
-            break
-        group, element, piece = struct.unpack("<HHL", head)
-        if (group, element) == (0xFFFE, 0xE0DD):
-            if jpeg and b"\xff\xd9" not in tail:
-                break
-            return file.tell() - start
-        if (group, element) != (0xFFFE, 0xE000) or file.tell() + piece > size:
-            break
-        file.seek(max(0, piece - 16), 1)
-        tail = file.read(min(piece, 16))
-    raise InputError(f"{path}: its compressed pixels have no end; the file is truncated: get it anew")

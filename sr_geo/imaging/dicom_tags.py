@@ -48,6 +48,9 @@ _LOSSY = {
     "1.2.840.10008.1.2.4.203": "ISO_15444_15",
 }
 
+_SURELY_LOSSY = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
+"""The others may be without loss in a file: near-lossless by nothing, wavelets that can be turned back."""
+
 _ENHANCED = tuple(
     f"1.2.840.10008.5.1.4.1.1.{suffix}"
     for suffix in ("2.1", "2.2", "4.1", "4.3", "4.4", "12.1.1", "12.2.1", "6.2", "13.1.1", "13.1.2", "13.1.3", "130", "128.1")
@@ -139,7 +142,8 @@ def _describe_pixels(header: "Dataset", scale: int, pixels: Pixels) -> None:
             header[name].VR = "SS" if header.get("PixelRepresentation") == 1 else "US"
             header[name].value = value
     method = _LOSSY.get(pixels.lossy_syntax)
-    if method is not None and header.get("LossyImageCompression") not in ("00", "01"):
+    said = header.get("LossyImageCompression")
+    if method is not None and (said not in ("00", "01") or (said == "00" and pixels.lossy_syntax in _SURELY_LOSSY)):
         header.LossyImageCompression = "01"  # never reset, and here the source forgot to set it
         header.LossyImageCompressionMethod = method
         if pixels.ratio is not None:
@@ -246,7 +250,7 @@ def _name_anew(header: "Dataset", derivation: Derivation, now: datetime) -> None
         if header.get(name):
             setattr(header, name, derivation.uid(str(header[name].value), kind))
     if header.get("SeriesNumber") not in (None, ""):
-        header.SeriesNumber = int(header.SeriesNumber) + 1000
+        header.SeriesNumber = min(int(header.SeriesNumber) + 1000, 2**31 - 1)  # which is the largest that DICOM can write
     header.SeriesDescription = _joined(_text(header, "SeriesDescription"), f"SRx{derivation.scale} {NOT_FOR_DIAGNOSIS}", 64)
     header.ImageComments = _joined(_text(header, "ImageComments"), f"x{derivation.scale} super-resolution: {NOT_FOR_DIAGNOSIS}", 10240)
     local = now.astimezone(_zone(header))

@@ -1,5 +1,6 @@
 """DICOM pictures as they are looked at: through their modality transformation and window, in 8 bits. For reports, never for files."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -7,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sr_geo.errors import InputError
+from sr_geo.grid import Window
 from sr_geo.imaging.dicom_read import DicomPicture, guarded, open_dicom
 
 if TYPE_CHECKING:
@@ -14,16 +16,21 @@ if TYPE_CHECKING:
 
 Shown = NDArray[np.uint8]
 
+_EXPLICIT = "1.2.840.10008.1.2.1"
+"""Transfer syntax of what SR Geo writes."""
 
-def show_pair(source: Path, output: Path, *, frame: int = 0) -> tuple[Shown, Shown]:
+
+def show_pair(source: Path, output: Path, *, frame: int = 0, part: Window | None = None) -> tuple[Shown, Shown]:
     """The same frame of a picture and of its enlarged one, through the same window.
 
-    Where the header has no window, both are shown over the range that the source's frame has.
+    Where the header has no window, both are shown over the range that the source's frame has, padding aside. Of the enlarged one no
+    more is read than is shown.
 
     Args:
         source: the picture.
-        output: its enlarged one.
+        output: its enlarged one, as SR Geo writes it.
         frame: from 0.
+        part: of the source that is shown; None: the whole.
 
     Returns:
         ``(h, w)`` gray, or ``(h, w, 3)``, bright where it is to be bright; the second one finer.
@@ -32,13 +39,42 @@ def show_pair(source: Path, output: Path, *, frame: int = 0) -> tuple[Shown, Sho
         InputError: one of the files cannot be read, or has no such frame.
     """
     before, after = (open_dicom(path, allow_color=True) for path in (source, output))
-    values, finer = _frame(before, frame), _frame(after, frame)
+    shown = part or Window(0, 0, before.height, before.width)
+    whole = _frame(before, frame)
+    values, finer = whole[(slice(None), *shown.slices())], _written(after, frame, shown.scaled(after.height // before.height))
     if before.bands == 3:
         return _colours(values, before), _colours(finer, after)
     with guarded(source, "its window makes no sense"):
+        valid = before.span.valid(whole[0])
+        held = whole if valid is None or not valid.any() else whole[0][valid]
+        ends = _physical(np.array([[[held.min(), held.max()]]], whole.dtype), before.header, frame)
+        limits = (float(ends.min()), float(ends.max()))
         physical, finer_physical = _physical(values, before.header, frame), _physical(finer, before.header, frame)
-        limits = (float(physical.min()), float(physical.max()))
         return _gray(physical, before, frame, limits), _gray(finer_physical, before, frame, limits)
+
+
+def shown_through(source: Path, *, frame: int = 0) -> str:
+    """What `show_pair` shows a picture through, in a sentence."""
+    picture = open_dicom(source, allow_color=True)
+    if picture.bands == 3:
+        return "Colours as they are stored."
+    window = _window(picture.header, frame)
+    if _has_limits(window):
+        return "Shown through the window of the file."
+    if window.get("VOILUTSequence"):
+        return "Shown through the table of the file."
+    return "Shown over the range of its values: the file has no window."
+
+
+def _written(picture: DicomPicture, frame: int, part: Window) -> NDArray[Any]:
+    """A part of a frame of a picture that is not compressed and fills no unused bits, ``(C, h, w)``."""
+    if picture.syntax != _EXPLICIT or frame >= picture.frames:
+        return _frame(picture, frame)[(slice(None), *part.slices())]
+    shape = (picture.height, picture.width, picture.bands)
+    start = picture.start + frame * math.prod(shape) * picture.dtype.itemsize
+    with guarded(picture.path, "its pixels cannot be read"):
+        pixels = np.memmap(picture.path, picture.dtype.newbyteorder("<"), "r", offset=start, shape=shape)
+        return np.moveaxis(np.array(pixels[part.slices()], picture.dtype), -1, 0)
 
 
 def _frame(picture: DicomPicture, frame: int) -> NDArray[Any]:
@@ -64,9 +100,8 @@ def _physical(values: NDArray[Any], header: "Dataset", frame: int) -> NDArray[np
 
 def _gray(physical: NDArray[np.float64], picture: DicomPicture, frame: int, limits: tuple[float, float]) -> Shown:
     """Through the first window of the header, else its table, else over `limits`."""
-    header = picture.header
-    window = _group(header, frame, "FrameVOILUTSequence") or header
-    if window.get("WindowCenter") not in (None, "") and window.get("WindowWidth") not in (None, ""):
+    window = _window(picture.header, frame)
+    if _has_limits(window):
         centre, width = (float(np.atleast_1d(window[name].value)[0]) for name in ("WindowCenter", "WindowWidth"))
         part = _through_window(physical, centre, width, str(window.get("VOILUTFunction") or "LINEAR"))
     elif window.get("VOILUTSequence"):
@@ -77,6 +112,15 @@ def _gray(physical: NDArray[np.float64], picture: DicomPicture, frame: int, limi
     bright = 1.0 - part if picture.span.inverted else part
     shown: Shown = np.rint(np.clip(bright, 0.0, 1.0) * 255.0).astype(np.uint8)
     return shown
+
+
+def _window(header: "Dataset", frame: int) -> "Dataset":
+    """The part of a header that may hold the window of a frame."""
+    return _group(header, frame, "FrameVOILUTSequence") or header
+
+
+def _has_limits(window: "Dataset") -> bool:
+    return window.get("WindowCenter") not in (None, "") and window.get("WindowWidth") not in (None, "")
 
 
 def _through_window(physical: NDArray[np.float64], centre: float, width: float, function: str) -> NDArray[np.float64]:

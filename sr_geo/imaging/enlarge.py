@@ -40,11 +40,18 @@ class Enlarger:
         optics: what the input is taken to have been made small by: the result, made small again, then equals it.
             None: the result is the network's own.
         tile: side of a tile in input pixels.
+        fidelity: share of the way from the network's own result, 0, to the one that is tied to the input, 1.
     """
 
     upscaler: Upscaler
     optics: Optics | None = None
     tile: int = TILE
+    fidelity: float = 1.0
+
+    @property
+    def held(self) -> float:
+        """How far the result is tied to the input: 0 where it is the network's own."""
+        return 0.0 if self.optics is None else self.fidelity
 
     @property
     def scale(self) -> int:
@@ -123,7 +130,11 @@ class Enlarger:
         if self.optics is None:
             return fine
         measured = _inner(values, edge)
-        return np.stack([put_right(rough, plane, self.optics) for rough, plane in zip(fine, measured, strict=True)])
+        right = np.stack([put_right(rough, plane, self.optics) for rough, plane in zip(fine, measured, strict=True)])
+        if self.fidelity == 1.0:
+            return right
+        own = _inner(fine, self.margin * self.scale)
+        return own + np.float32(self.fidelity) * (right - own)
 
     def _network(self, image: Float) -> Float:
         """What the network makes of gray or colour, whichever of the two it was made for.

@@ -1,29 +1,25 @@
 """Opening pictures: what they hold is checked before their pixels are unpacked, and every refusal has a name."""
 
+import mmap
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from sr_geo.errors import InputError, PictureWarning
 from sr_geo.grid import Window
+from sr_geo.imaging import unpacking
 from sr_geo.imaging.about import About, read_about
+from sr_geo.imaging.unpacking import DRIVERS, Clear, Pixels, Unpacked, forget, unpack
 from sr_geo.radiometry import Float, Mask, fill_invalid
-
-Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 
 MEGAPIXELS = 500.0
 """Pixels, in millions, beyond which a picture is refused unless the user says otherwise: a few bytes can claim any size."""
-
-IN_MEMORY = 64_000_000
-"""Pixels up to which a picture is unpacked in memory; a larger one is unpacked into a temporary file."""
 
 _FILL = 64
 """Pixels around a window that colours are taken from for what is transparent: more than any network's halo, so that tiles agree."""
@@ -33,9 +29,6 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp",
 
 _FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000")
 """No format that runs a program, holds vectors or draws text."""
-
-_DRIVERS = {"PNG": "PNG", "JPEG": "JPEG", "MPO": "JPEG", "TIFF": "GTiff", "WEBP": "WEBP", "BMP": "BMP", "JPEG2000": "JP2OpenJPEG"}
-"""Pillow's name of a format → GDAL's, for pictures that are deep or large: Pillow cuts to 8 bits, and unpacks at once."""
 
 _PLACED = frozenset({33550, 33922, 34264})
 """Tags of GeoTIFF that say where a picture lies."""
@@ -60,6 +53,8 @@ class Picture:
     """``(H, W, C)``: gray or red, green, blue, and opacity last where `alpha`; in memory or in a temporary file."""
     alpha: bool
     about: About
+    mapped: mmap.mmap | None = None
+    """The temporary file, where the pixels lie in one."""
 
     @property
     def height(self) -> int:
@@ -100,9 +95,9 @@ class Picture:
         plane: Float = self._part(window, slice(self.bands, None))[0]
         return plane
 
-    def with_pixels(self, pixels: Pixels) -> "Picture":
-        """The same picture with other pixels of the same layout."""
-        return replace(self, pixels=pixels)
+    def forget(self) -> None:
+        """Give the memory back that pixels which were read from the temporary file took."""
+        forget(self.mapped)
 
     def _part(self, window: Window, bands: slice) -> Float:
         part = self.pixels[(*window.slices(), bands)]
@@ -134,17 +129,17 @@ def open_picture(path: Path, *, megapixels: float = MEGAPIXELS) -> Picture:
             raise InputError(f"{path}: {kind}; take one out and give that")
         if image.format == "TIFF" and _PLACED & set(getattr(image, "tag_v2", {})):
             warnings.warn(PictureWarning(f"{path}: its place on the ground is not kept; `sr-geo enhance` keeps it"), stacklevel=2)
-        driver = _DRIVERS.get(image.format or "")
-        deep = _bits(image) == 16
+        driver = DRIVERS.get(image.format or "")
         about, orientation = read_about(image, str(path))
-        if driver is not None and (deep or width * height > IN_MEMORY):
-            pixels, alpha = _by_gdal(path, driver)
+        large = width * height > unpacking.IN_MEMORY and image.mode not in _REFUSED
+        if driver is not None and (large or _bits(image) == 16):
+            made = unpack(path, driver, clear=_clear(image), premultiplied=_premultiplied(image))
         else:
-            pixels, alpha, profile = _by_pillow(image, path)
+            made, profile = _by_pillow(image, path)
             about = replace(about, profile=profile)
             if image.format == "TIFF":  # Pillow turns these itself, and these only
                 orientation = 1
-    return Picture(path, _upright(pixels, orientation), alpha, about)
+    return Picture(path, _upright(made.pixels, orientation), made.alpha, about, made.mapped)
 
 
 @contextmanager
@@ -179,11 +174,20 @@ def _unknown(path: Path) -> str:
             start = file.read(132)
     except OSError as error:
         return f"cannot be read ({error.strerror})"
+    return _named(start) or "not a picture that is known here, or a damaged one: expected PNG, JPEG, TIFF, WebP, BMP, GIF, PPM or JPEG 2000"
+
+
+def _named(start: bytes) -> str | None:
+    """What a file is by its first bytes, and what to do with it, where it is no picture for here."""
     if start[128:] == b"DICM":
         return "a DICOM file; use --domain medical"
+    if start[4:8] == b"ftyp" and start[8:11] in (b"hei", b"hev", b"mif", b"msf", b"avi"):
+        return "a HEIC or AVIF picture; convert it to JPEG or PNG first"
+    if start[4:8] == b"ftyp" or start[:4] == b"\x1aE\xdf\xa3" or (start[:4], start[8:12]) == (b"RIFF", b"AVI "):
+        return "a video; take its frames out, with ffmpeg, and give the folder"
     if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return "a TIFF that holds no picture of gray or colours, or a damaged one; rasters with other bands: `sr-geo enhance`"
-    return "not a picture that is known here, or a damaged one: expected PNG, JPEG, TIFF, WebP, BMP, GIF, PPM or JPEG 2000"
+    return None
 
 
 def _bits(image: Image.Image) -> int:
@@ -199,8 +203,21 @@ def _bits(image: Image.Image) -> int:
     return 16 if ";16" in raw or (image.format == "PNG" and image.mode == "I") else 8
 
 
-def _by_pillow(image: Image.Image, path: Path) -> tuple[Pixels, bool, bytes | None]:
-    """Pixels ``(H, W, C)``, whether the last band is opacity, and the colour profile that goes with them."""
+def _clear(image: Image.Image) -> Clear:
+    """The one value or colour that is transparent, as the file has it."""
+    found = image.info.get("transparency")
+    if isinstance(found, int):
+        return found // 255 if image.mode == "1" else found
+    return found if isinstance(found, tuple) else None  # opacity of each colour of a palette: GDAL has it in the palette
+
+
+def _premultiplied(image: Image.Image) -> bool:
+    """Whether a TIFF says that its colours were multiplied by its opacity; Pillow undoes that by itself, GDAL does not."""
+    return image.format == "TIFF" and 1 in getattr(image, "tag_v2", {}).get(338, ())
+
+
+def _by_pillow(image: Image.Image, path: Path) -> tuple[Unpacked, bytes | None]:
+    """The pixels, and the colour profile that goes with them."""
     profile = image.info.get("icc_profile") or None
     if image.mode == "CMYK" and profile is not None:
         image, profile = _from_inks(image, profile, path)
@@ -215,7 +232,7 @@ def _by_pillow(image: Image.Image, path: Path) -> tuple[Pixels, bool, bytes | No
     pixels = np.asarray(unpacked)
     if pixels.ndim == 2:
         pixels = pixels[:, :, None]
-    return pixels, mode.endswith("A"), profile
+    return Unpacked(pixels, mode.endswith("A")), profile
 
 
 def _from_inks(image: Image.Image, profile: bytes, path: Path) -> tuple[Image.Image, bytes]:
@@ -231,46 +248,6 @@ def _from_inks(image: Image.Image, profile: bytes, path: Path) -> tuple[Image.Im
         raise InputError(f"{path}: CMYK with a colour profile that cannot be used ({_words(error)}); convert it to RGB first") from error
     assert converted is not None  # only when it works in place
     return converted, screen.tobytes()
-
-
-def _by_gdal(path: Path, driver: str) -> tuple[Pixels, bool]:
-    """Pixels ``(H, W, C)`` of 8 or 16 bits, and whether the last band is opacity; in a temporary file where they are many."""
-    import rasterio
-    from rasterio.enums import ColorInterp
-    from rasterio.errors import RasterioError
-
-    from sr_geo.raster.dataset import placed_or_not
-
-    settings = {"GDAL_PAM_ENABLED": False, "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
-    try:
-        with placed_or_not(), rasterio.Env(**settings), rasterio.open(path, driver=driver) as dataset:
-            kinds, dtype = dataset.colorinterp, dataset.dtypes[0]
-            alpha = kinds[-1] is ColorInterp.alpha
-            colours = kinds[:-1] if alpha else kinds
-            allowed = ((ColorInterp.gray,), (ColorInterp.red, ColorInterp.green, ColorInterp.blue))
-            if colours not in allowed or set(dataset.dtypes) not in ({"uint8"}, {"uint16"}):
-                what = ", ".join(kind.name for kind in kinds)
-                raise InputError(f"{path}: bands {what} of type {dtype}; expected gray or red, green and blue of 8 or 16 bits")
-            shape = (dataset.height, dataset.width, dataset.count)
-            pixels: Pixels = _room(shape, dtype)
-            step = max(1, 4_000_000 // dataset.width)
-            for first in range(0, dataset.height, step):
-                rows = min(step, dataset.height - first)
-                part = dataset.read(window=rasterio.windows.Window(0, first, dataset.width, rows))
-                pixels[first : first + rows] = part.transpose(1, 2, 0)
-    except RasterioError as error:
-        reason = _words(error.__cause__ or error)
-        raise InputError(f"{path}: cannot be unpacked ({reason}); copy it again, or store it as plain TIFF") from error
-    return pixels, alpha
-
-
-def _room(shape: tuple[int, int, int], dtype: str) -> Pixels:
-    """Space for the pixels: in memory, or in a temporary file that vanishes with the array."""
-    if shape[0] * shape[1] <= IN_MEMORY:
-        return np.empty(shape, dtype)
-    with TemporaryFile(prefix="sr-geo-") as file:
-        room: Pixels = np.memmap(file, dtype, mode="w+", shape=shape)
-    return room
 
 
 def _upright(pixels: Pixels, orientation: int) -> Pixels:

@@ -30,12 +30,17 @@ class Options:
     """Plates and faces: their places; none: they are searched for."""
     read: bool = False
     """Plates: read them before and after."""
+    fidelity: float | None = None
+    """0: the network's own result; 1: made small again, it is the input; between them: that share of the way. None: as is best for the
+    domain (1 for photos, faces and X-rays, 0 for plates)."""
     background: str | Path | None = None
     """Faces: name or ONNX file of the network for the rest of the photo; None: cubic convolution."""
 
     def __post_init__(self) -> None:
         if not self.max_megapixels > 0:
             raise OptionError(f"max_megapixels {self.max_megapixels}: expected a number above 0")
+        if self.fidelity is not None and not 0.0 <= self.fidelity <= 1.0:
+            raise OptionError(f"fidelity {self.fidelity}: expected a number from 0 to 1")
         if self.allow_color and self.domain != "medical":
             raise OptionError(f"allow_color: for the domain medical, not {self.domain}; pictures of all others may be in colour")
         if (self.aligned or self.boxes) and self.domain not in ("plate", "face"):

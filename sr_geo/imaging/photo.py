@@ -11,9 +11,10 @@ import sr_geo
 from sr_geo import resample
 from sr_geo.grid import Window
 from sr_geo.imaging.enlarge import TILE, Enlarger, Interpolator, around
-from sr_geo.imaging.opening import MEGAPIXELS, Picture, Pixels, open_picture
+from sr_geo.imaging.opening import MEGAPIXELS, Picture, open_picture
 from sr_geo.imaging.saving import Rows, Saving
 from sr_geo.imaging.shot import Shot, central, photo_shot
+from sr_geo.imaging.unpacking import Pixels
 from sr_geo.radiometry import Float
 from sr_geo.raster.target import check_room
 
@@ -113,7 +114,7 @@ def save_enlarged(
 def software(enlarger: Enlarger) -> str:
     """What made a file: this program, and the network with the start of its hash."""
     card = enlarger.upscaler.card
-    return f"SR Geo {sr_geo.__version__}, {card.name} ({enlarger.upscaler.sha256[:12]}), x{card.scale}"
+    return f"SR Geo {sr_geo.__version__}, {card.name} ({enlarger.upscaler.sha256[:12]}), x{card.scale}, fidelity {enlarger.held:g}"
 
 
 def stored(values: Float, top: int) -> Pixels:
@@ -134,6 +135,7 @@ def _write(picture: Picture, maker: Enlarger | Interpolator, writer: Rows, paste
         strip[:, tile.column * scale : tile.column_stop * scale] = stored(fine, picture.top)
         if tile.column_stop == picture.width:
             writer.rows(strip)
+            picture.forget()
             strip = None
         if step is not None:
             step(done, total)

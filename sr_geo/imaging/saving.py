@@ -4,15 +4,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sr_geo.errors import OutputError
 from sr_geo.imaging.about import About
-from sr_geo.imaging.opening import Pixels
 from sr_geo.imaging.png import PngWriter
 from sr_geo.imaging.tiff import TiffWriter
+from sr_geo.imaging.unpacking import Pixels
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _AT_ONCE = {".jpg": ("JPEG", 65_500), ".jpeg": ("JPEG", 65_500), ".webp": ("WEBP", 16_383)}
 """Formats that are packed from memory, with the longest side that they can hold."""
@@ -21,7 +22,10 @@ SUFFIXES = (".png", ".tif", ".tiff", *_AT_ONCE)
 """Of files that can be written."""
 
 _MOST = 600_000_000
-"""Pixels of a result that is packed from memory."""
+"""Pixels of a result that is packed from memory, where each takes four bytes."""
+
+_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+"""Bands → Pillow's name for them."""
 
 
 class Rows(Protocol):
@@ -129,25 +133,27 @@ class _AtOnce:
     profile: bytes | None
     exif: bytes
     dots: tuple[float, float] | None
-    _pixels: Pixels = field(init=False)
+    _image: "Image.Image" = field(init=False)
     _next: int = 0
 
     def __post_init__(self) -> None:
-        self._pixels = np.empty(self.shape, np.uint8)
+        from PIL import Image
+
+        height, width, bands = self.shape
+        self._image = Image.new(_MODES[bands], (width, height))
 
     def rows(self, strip: Pixels) -> None:
         """Keep the next rows."""
-        self._pixels[self._next : self._next + len(strip)] = strip
+        from PIL import Image
+
+        self._image.paste(Image.fromarray(strip[:, :, 0] if self.shape[2] == 1 else strip), (0, self._next))
         self._next += len(strip)
 
     def finish(self) -> None:
         """Write the file."""
-        from PIL import Image
-
-        image = Image.fromarray(self._pixels[:, :, 0] if self.shape[2] == 1 else self._pixels)
         more: dict[str, Any] = {} if self.dots is None else {"dpi": tuple(round(value) for value in self.dots)}
         if self.profile is not None:
             more["icc_profile"] = self.profile
         # Colours at full resolution and little loss: the result is finer than what was measured, and must not be spoilt again.
         how = {"quality": 95, "subsampling": 0} if self.format == "JPEG" else {"quality": 95, "method": 4}
-        image.save(self.path, format=self.format, exif=self.exif, **how, **more)
+        self._image.save(self.path, format=self.format, exif=self.exif, **how, **more)

@@ -53,6 +53,8 @@ def overview(picture: Picture, longest: int) -> tuple[Colours, int]:
     for row in range(height):
         values = picture.read(Window(row * side, 0, side, width * side))
         small[row] = shown(values.reshape(len(values), side, width, side).mean(axis=(1, 3), dtype=np.float32)[:, None])[0]
+        if row % 256 == 255:
+            picture.forget()
     return small, side
 
 

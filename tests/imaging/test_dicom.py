@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sr_geo.errors import InputError, OutputError, PictureWarning
+from sr_geo.grid import Window
 from sr_geo.imaging.enlarge import Enlarger
 
 pydicom = pytest.importorskip("pydicom", reason="DICOM needs pydicom")
@@ -17,7 +18,7 @@ from pydicom.datadict import keyword_for_tag  # noqa: E402
 from sr_geo.imaging.dicom import enlarge_dicom, enlarge_series  # noqa: E402
 from sr_geo.imaging.dicom_apart import decode_apart  # noqa: E402
 from sr_geo.imaging.dicom_read import DicomPicture, is_dicom, open_dicom  # noqa: E402
-from sr_geo.imaging.dicom_view import show_pair  # noqa: E402
+from sr_geo.imaging.dicom_view import show_pair, shown_through  # noqa: E402
 from tests.imaging.dicom_files import FILES, REPEAT, dataset, enhanced, write  # noqa: E402
 
 GRAY = (
@@ -154,6 +155,27 @@ def test_places_in_pixels_follow(tmp_path: Path) -> None:
     assert edges[1] == pytest.approx(edges[0])
 
 
+def test_points_of_ultrasound_follow(tmp_path: Path) -> None:
+    region = pydicom.Dataset()
+    region.TMLinePositionX0, region.DopplerSampleVolumeYPosition = 3, 0
+    write(tmp_path / "a.dcm", np.zeros((8, 8), np.uint8), bits=8, SequenceOfUltrasoundRegions=[region])
+    enlarge_dicom(tmp_path / "a.dcm", tmp_path / "b.dcm", REPEAT)
+    (fine,) = pydicom.dcmread(tmp_path / "b.dcm").SequenceOfUltrasoundRegions
+    assert (fine.TMLinePositionX0, fine.DopplerSampleVolumeYPosition) == (14, 2)  # columns 12…15, rows 0…3
+
+
+def test_what_a_maker_put_into_sequences_of_its_own_is_kept(tmp_path: Path) -> None:
+    """Some repeat the geometry of the source there, or that of another picture: nobody else can say which."""
+    made, inner = dataset(np.zeros((8, 8), np.uint8), bits=8, PixelSpacing=[0.8, 0.8]), pydicom.Dataset()
+    inner.Rows, inner.PixelSpacing, inner.ImagePositionPatient = 8, [0.8, 0.8], [1.0, 2.0, 3.0]
+    made.private_block(0x2005, "SOMEONE", create=True).add_new(0x0F, "SQ", [inner])
+    made.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    enlarge_dicom(tmp_path / "a.dcm", tmp_path / "b.dcm", REPEAT)
+    after = pydicom.dcmread(tmp_path / "b.dcm")
+    assert after[0x2005, 0x100F].value[0] == inner
+    assert list(after.PixelSpacing) == [0.2, 0.2]
+
+
 def test_tiles_do_not_show(tmp_path: Path, gray_enlarger: Enlarger) -> None:
     stored = np.random.default_rng(0).integers(0, 65536, (70, 83)).astype(np.uint16)
     write(tmp_path / "a.dcm", stored, bits=16)
@@ -273,6 +295,16 @@ def test_a_lossy_source_is_called_so(syntax_file: str, flag: str | None, tmp_pat
     if flag:
         assert made.LossyImageCompressionMethod == "ISO_14495_1"
         assert made.LossyImageCompressionRatio > 1
+
+
+def test_a_flag_that_says_lossless_of_a_jpeg_is_put_right(tmp_path: Path) -> None:
+    """A JPEG of 8 bits always loses something; a file that says otherwise has copied its header from another one."""
+    header = pydicom.dcmread(FILES / "SC_rgb_jpeg_dcmtk.dcm")
+    header.LossyImageCompression = "00"
+    header.save_as(tmp_path / "a.dcm")
+    enlarge_dicom(tmp_path / "a.dcm", tmp_path / "b.dcm", REPEAT, allow_color=True)
+    made = pydicom.dcmread(tmp_path / "b.dcm")
+    assert (made.LossyImageCompression, made.LossyImageCompressionMethod) == ("01", "ISO_10918_1")
 
 
 def test_padding_is_kept_out_and_put_back(tmp_path: Path, gray_enlarger: Enlarger) -> None:
@@ -420,6 +452,51 @@ def test_the_pair_for_a_page_is_seen_through_one_window(tmp_path: Path) -> None:
     np.testing.assert_array_equal(before[0] == 0, stored[0].astype(int) - 1000 <= 600)
     np.testing.assert_array_equal(before[0] == 255, stored[0].astype(int) - 1000 >= 1400)
     assert abs(float(before.mean()) - float(after.mean())) < 4
+    assert shown_through(tmp_path / "a.dcm") == "Shown through the window of the file."
+    assert "the file has no window" in shown_through(FILES / "CT_small.dcm")
+    assert "Colours" in shown_through(FILES / "SC_rgb_small_odd.dcm")
+
+
+def test_without_a_window_padding_does_not_darken_the_page(tmp_path: Path) -> None:
+    stored = np.tile(np.arange(0, 4000, 100, dtype=np.int16), (40, 1))
+    stored[:5] = -30_000
+    write(tmp_path / "a.dcm", stored, bits=16, PixelPaddingValue=-30_000)
+    enlarge_dicom(tmp_path / "a.dcm", tmp_path / "b.dcm", REPEAT)
+    before, after = show_pair(tmp_path / "a.dcm", tmp_path / "b.dcm")
+    assert before[5, 0] == 0
+    assert before[5, -1] == 255
+    np.testing.assert_array_equal(after, before.repeat(4, 0).repeat(4, 1))
+
+
+@pytest.mark.parametrize("name", ["enhanced", "colour"])
+def test_a_part_of_a_pair_is_that_part(name: str, tmp_path: Path) -> None:
+    if name == "enhanced":
+        enhanced(tmp_path / "a.dcm")
+    else:
+        write(tmp_path / "a.dcm", np.random.default_rng(0).integers(0, 256, (20, 24, 3)).astype(np.uint8), bits=8, photometric="RGB")
+    enlarge_dicom(tmp_path / "a.dcm", tmp_path / "b.dcm", REPEAT, allow_color=True)
+    part, frame = Window(3, 5, 10, 12), 2 if name == "enhanced" else 0
+    whole = show_pair(tmp_path / "a.dcm", tmp_path / "b.dcm", frame=frame)
+    before, after = show_pair(tmp_path / "a.dcm", tmp_path / "b.dcm", frame=frame, part=part)
+    np.testing.assert_array_equal(before, whole[0][part.slices()])
+    np.testing.assert_array_equal(after, whole[1][part.scaled(4).slices()])
+    np.testing.assert_array_equal(after, before.repeat(4, 0).repeat(4, 1))
+    with pytest.raises(InputError, match="none with the number 9"):
+        show_pair(tmp_path / "a.dcm", tmp_path / "b.dcm", frame=8)
+
+
+def test_a_page_reads_no_more_of_the_result_than_it_shows(tmp_path: Path) -> None:
+    write(tmp_path / "a.dcm", np.zeros((600, 700), np.uint16), bits=12)
+    enlarge_dicom(tmp_path / "a.dcm", tmp_path / "b.dcm", REPEAT)
+    show_pair(tmp_path / "a.dcm", tmp_path / "b.dcm", part=Window(0, 0, 9, 9))  # imports
+    tracemalloc.start()
+    try:
+        show_pair(tmp_path / "a.dcm", tmp_path / "b.dcm", part=Window(100, 100, 64, 64))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (tmp_path / "b.dcm").stat().st_size > 13_000_000
+    assert peak < 8_000_000
 
 
 def apart(picture: DicomPicture) -> list[np.ndarray]:

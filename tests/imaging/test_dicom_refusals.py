@@ -1,6 +1,7 @@
 """What is refused, in one line that quotes no word about a person; and no file is left."""
 
 import logging
+import re
 import shutil
 import struct
 import traceback
@@ -51,7 +52,7 @@ def refused(source: Path, folder: Path, **options: bool) -> str:
         ("SC_rgb_rle_32bit.dcm", "--allow-color"),
         ("MR_truncated.dcm", "8130 of 8192 bytes of pixels; the file is truncated"),
         ("JPEG-lossy.dcm", "12 bits compressed as JPEG Extended, for which there is no free decoder"),
-        ("JPEG2000-embedded-sequence-delimiter.dcm", "cannot be decoded"),
+        ("JPEG2000-embedded-sequence-delimiter.dcm", "claim 1024 × 3722445056 pixels"),
         ("no_meta.dcm", "not a DICOM file"),
         ("README.txt", "not a DICOM file"),
         ("nothing.dcm", "no such file"),
@@ -127,6 +128,30 @@ def test_a_decoder_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Decoder, "is_available", property(lambda self: False))
     with pytest.raises(MissingPartError, match=r"JPEG-LS.*sr-geo\[medical\]"):
         enlarge_dicom(FILES / "MR_small_jpeg_ls_lossless.dcm", tmp_path / "b.dcm", REPEAT)
+
+
+STATED = {
+    "MR_small_jp2klossless.dcm": (b"\xff\x51", ">II", 6),
+    "MR_small_jpeg_ls_lossless.dcm": (b"\xff\xf7", ">HH", 5),
+    "SC_rgb_jpeg_dcmtk.dcm": (b"\xff\xc0", ">HH", 5),
+    "SC_rgb_jpeg_gdcm.dcm": (b"\xff\xc3", ">HH", 5),
+}
+"""Where compressed pixels state their size, after which marker."""
+
+
+@pytest.mark.parametrize("name", STATED)
+def test_pixels_that_claim_more_than_the_header(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few bytes can make a decoder ask for gigabytes: none is called."""
+    monkeypatch.setattr("sr_geo.imaging.dicom_read.DicomPicture.read_frames", lambda self: pytest.fail("decoded"))
+    marker, form, place = STATED[name]
+    content = bytearray((FILES / name).read_bytes())
+    struct.pack_into(form, content, content.index(marker) + place, 65_000, 64_000)
+    (tmp_path / "a.dcm").write_bytes(content)
+    assert re.search(r"claim 6\d000 × 6\d000 pixels", refused(tmp_path / "a.dcm", tmp_path, allow_color=True))
+    struct.pack_into(form, content, content.index(marker) + place, 0, 0)
+    (tmp_path / "b.dcm").write_bytes(content)
+    if form == ">HH":
+        assert "do not say how large they are" in refused(tmp_path / "b.dcm", tmp_path, allow_color=True)
 
 
 def test_a_deflated_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

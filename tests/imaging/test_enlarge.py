@@ -52,6 +52,31 @@ def test_made_small_again_the_result_is_the_input(tmp_path: Path) -> None:
     assert np.abs(free - inner).max() > 10 * np.abs(held - inner).max()
 
 
+@pytest.mark.parametrize("optics", [Bicubic(), Sensor(1.2)])
+def test_fidelity_is_the_share_of_the_way_to_the_input(tmp_path: Path, optics: Bicubic | Sensor) -> None:
+    network, frame = upscaler(tmp_path), picture(3, 37, 50)
+    own, right = Enlarger(network)(frame), Enlarger(network, optics)(frame)
+    assert np.abs(right - own).max() > 0.01
+    for share in (0.0, 0.25, 0.5, 1.0):
+        for tile in (16, 1000):
+            made = Enlarger(network, optics, tile, fidelity=share)(frame)
+            np.testing.assert_allclose(made, own + share * (right - own), atol=2e-6)
+
+
+def test_what_fidelity_leaves_of_the_networks_error(tmp_path: Path) -> None:
+    """At a half, made small again, the picture is off by half of what the network alone is off."""
+    from scipy.ndimage import gaussian_filter
+
+    frame, network = gaussian_filter(picture(3, 48, 48), (0, 1.5, 1.5)), upscaler(tmp_path)
+
+    def off(fidelity: float) -> float:
+        fine = Enlarger(network, Bicubic(), fidelity=fidelity)(frame)
+        return float(np.abs(np.stack([reduced(plane, Bicubic()) for plane in fine]) - frame[:, 2:-2, 2:-2]).mean())
+
+    assert off(0.5) == pytest.approx(0.5 * off(0.0), rel=0.1)
+    assert off(1.0) < 0.1 * off(0.0)
+
+
 def test_the_reduction_is_that_of_pillow() -> None:
     fine = picture(1, 80, 60)[0]
     small = np.asarray(Image.fromarray(fine).resize((15, 20), Image.Resampling.BICUBIC))

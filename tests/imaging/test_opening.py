@@ -12,7 +12,7 @@ from PIL import Image, ImageCms, ImageOps
 
 from sr_geo.errors import InputError, PictureWarning
 from sr_geo.grid import Window
-from sr_geo.imaging import opening
+from sr_geo.imaging import unpacking
 from sr_geo.imaging.opening import open_picture
 from sr_geo.raster.dataset import placed_or_not
 
@@ -198,7 +198,10 @@ def test_a_picture_that_claims_to_be_huge_is_refused_before_it_is_unpacked(tmp_p
 
 def test_strange_files_are_told_apart(tmp_path: Path) -> None:
     cases = {"none.png": "no such file", "empty.png": "empty", "text.png": "not a picture", "xray.png": "--domain medical"}
-    cases["cut.jpg"] = "damaged"
+    cases |= {"cut.jpg": "damaged", "clip.mp4": "a video; take its frames out", "clip.mkv": "a video", "phone.heic": "HEIC or AVIF"}
+    (tmp_path / "clip.mp4").write_bytes(b"\0\0\0\x20ftypisom" + bytes(200))
+    (tmp_path / "clip.mkv").write_bytes(b"\x1aE\xdf\xa3" + bytes(200))
+    (tmp_path / "phone.heic").write_bytes(b"\0\0\0\x20ftypheic" + bytes(200))
     (tmp_path / "empty.png").write_bytes(b"")
     (tmp_path / "text.png").write_text("hello")
     (tmp_path / "xray.png").write_bytes(bytes(128) + b"DICM" + bytes(64))
@@ -239,7 +242,7 @@ def test_large_pictures_are_unpacked_into_a_file(tmp_path: Path, monkeypatch: py
     path = tmp_path / f"large.{ending}"
     image.save(path, exif=exif, **({"subsampling": 0, "quality": 95} if ending == "jpg" else {}))
     small = open_picture(path)
-    monkeypatch.setattr(opening, "IN_MEMORY", 1000)
+    monkeypatch.setattr(unpacking, "IN_MEMORY", 1000)
     large = open_picture(path)
     base: Any = large.pixels
     while not isinstance(base, np.memmap):

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.TiffImagePlugin import IFDRational
 
 from sr_geo import resample
 from sr_geo.errors import ModelError, OutputError
-from sr_geo.imaging import opening, photo
+from sr_geo.imaging import photo, unpacking
 from sr_geo.imaging.enlarge import Enlarger, Interpolator
 from sr_geo.imaging.opening import Picture, open_picture
 from sr_geo.imaging.photo import enlarge_photo, save_enlarged
@@ -72,7 +73,9 @@ def test_profile_exif_and_resolution_come_along(tmp_path: Path, enlarger: Enlarg
     exif = Image.Exif()
     exif[0x010F], exif[0x0112] = "A maker", 6
     thumbnail = b"\xff\xd8thumbnail\xff\xd9"
-    exif.get_ifd(0x8769)[0x927C] = thumbnail
+    camera = exif.get_ifd(0x8769)
+    camera[0x927C], camera[0x9003] = thumbnail, "2026:11:23 10:00:00"
+    camera[0xA20E], camera[0x9214] = IFDRational(4000, 1), (15, 10, 4, 4)  # sensor's pixels a unit, subject's place: of the old pixels
     profile = b"not a real profile, but kept as it is" * 10
     Image.fromarray(waves(20, 30, 3)).save(tmp_path / "in.jpg", exif=exif, icc_profile=profile, dpi=(72, 72), quality=95)
     assert thumbnail in (tmp_path / "in.jpg").read_bytes()
@@ -85,13 +88,14 @@ def test_profile_exif_and_resolution_come_along(tmp_path: Path, enlarger: Enlarg
         assert image.info["icc_profile"] == profile
         assert image.getexif()[0x010F] == "A maker"
         assert image.getexif()[0x0112] == 1
+        assert set(image.getexif().get_ifd(0x8769)) == {0x9003, 0xA002, 0xA003}
         assert round(image.info["dpi"][0]) == 288
 
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Interpolated, since what is asked is what happens around the network."""
-    monkeypatch.setattr(opening, "IN_MEMORY", 10_000)
+    monkeypatch.setattr(unpacking, "IN_MEMORY", 10_000)
     monkeypatch.setattr(photo, "_STRIP_BYTES", 500_000)
     peaks = []
     for height in (300, 3000):

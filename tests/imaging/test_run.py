@@ -9,11 +9,12 @@ from PIL import Image
 
 from sr_geo.cli import cli
 from sr_geo.cli.ending import run
-from sr_geo.errors import InputError, ModelError, OptionError, OutputError
-from sr_geo.imaging.domains import MANNERS, open_enlarger
+from sr_geo.errors import InputError, ModelError, OptionError, OutputError, PictureWarning
+from sr_geo.imaging.domains import MANNERS, Domain, open_enlarger
 from sr_geo.imaging.enlarge import Enlarger
 from sr_geo.imaging.opening import open_picture
 from sr_geo.imaging.options import Options
+from sr_geo.imaging.plates import PlateSearch, enlarge_plates
 from sr_geo.imaging.run import enhance_images
 from sr_geo.models import catalog
 from sr_geo.models.catalog import Entry
@@ -109,6 +110,8 @@ def test_outputs_are_refused_before_any_work(tmp_path: Path, options: Options) -
         ({"domain": "plate", "background": "x"}, "faces in photos"),
         ({"domain": "face", "aligned": True, "boxes": ((0, 0, 1, 1),)}, "one of the two"),
         ({"domain": "photo", "max_megapixels": 0}, "above 0"),
+        ({"domain": "photo", "fidelity": 1.5}, "from 0 to 1"),
+        ({"domain": "photo", "fidelity": float("nan")}, "from 0 to 1"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(wrong: dict[str, Any], words: str) -> None:
@@ -128,7 +131,15 @@ def test_a_domain_takes_its_own_shipped_model(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(catalog, "entries", lambda: made)
     monkeypatch.setattr("sr_geo.imaging.domains.entries", lambda: made)
     assert open_enlarger("face", device="cpu", threads=1).upscaler.card.name == "face-rgb-x4"
-    with pytest.raises(ModelError, match=r"domain photo: no model for it is shipped.*--model"):
+    with pytest.raises(ModelError, match=r"domain medical: no model for it is shipped.*--model"):
+        open_enlarger("medical", device="cpu", threads=1)
+    with pytest.warns(PictureWarning, match=r"domain photo: no model of its own.*face-rgb-x4 stands in.*--model"):
+        assert open_enlarger("photo", device="cpu", threads=1).upscaler.card.name == "face-rgb-x4"
+    look = card(name="plate-own-x4", bands=RGB, sigma=None, commutes_with_gain_and_offset=False, domain="plate")
+    made["plate-own-x4"] = Entry("plate-own-x4", write_model(tmp_path / "plate-own-x4.onnx", look), None)
+    assert open_enlarger("plate", device="cpu", threads=1).upscaler.card.name == "plate-own-x4"
+    del made["face-rgb-x4"]
+    with pytest.raises(ModelError, match="domain photo: no model for it is shipped"):
         open_enlarger("photo", device="cpu", threads=1)
     with pytest.raises(OptionError, match="expected one of photo"):
         open_enlarger("cats", device="cpu", threads=1)  # type: ignore[arg-type]
@@ -137,6 +148,46 @@ def test_a_domain_takes_its_own_shipped_model(tmp_path: Path, monkeypatch: pytes
 def test_satellite_bands_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="pictures have gray, or red, green and blue"):
         open_enlarger("photo", "satellite-rgbn-x4", device="cpu", threads=1)
+
+
+def test_networks_that_want_a_scene_measured_are_refused(tmp_path: Path) -> None:
+    look = card(name="scene-x4", bands=RGB, sigma=None, commutes_with_gain_and_offset=False, standardised=True)
+    with pytest.raises(ModelError, match=r"level and spread.*sr-geo enhance"):
+        open_enlarger("photo", write_model(tmp_path / "scene-x4.onnx", look), device="cpu", threads=1)
+
+
+def test_of_a_network_that_sees_beyond_its_halo_that_is_said(tmp_path: Path) -> None:
+    look = card(name="deep-x4", bands=RGB, sigma=None, commutes_with_gain_and_offset=False, domain="photo", exact_halo=False)
+    with pytest.warns(PictureWarning, match="edges may show faintly"):
+        open_enlarger("photo", write_model(tmp_path / "deep-x4.onnx", look), device="cpu", threads=1)
+
+
+@pytest.mark.parametrize(("domain", "default"), [("photo", 1.0), ("medical", 1.0), ("plate", 0.0), ("face", 1.0)])
+def test_fidelity_as_each_domain_has_it_and_as_it_is_asked_for(model_file: Path, domain: Domain, default: float) -> None:
+    def held(fidelity: float | None) -> float:
+        return open_enlarger(domain, model_file, fidelity=fidelity, device="cpu", threads=1).held
+
+    assert [held(fidelity) for fidelity in (None, 0.0, 0.3, 1.0)] == [default, 0.0, 0.3, 1.0]
+
+
+def test_fidelity_through_the_command(tmp_path: Path, model_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, pictures = save(tmp_path / "in.png"), {}
+    for fidelity in ("0", "0.5", "1"):
+        output, page = tmp_path / f"{fidelity}.png", tmp_path / f"{fidelity}.html"
+        options = ("--domain", "plate", "--aligned", "--model", model_file, "--fidelity", fidelity, "--report", page)
+        assert command(source, output, *options) == 0
+        pictures[fidelity] = open_picture(output).pixels.astype(int)
+        assert json.loads(output.with_suffix(".json").read_text("utf-8"))["fidelity"] == float(fidelity)
+        assert f"fidelity {fidelity}".encode() in output.read_bytes()
+        words = {"0": "the network’s own", "0.5": "50% of the way", "1": "made small again by bicubic reduction"}[fidelity]
+        assert words in page.read_text("utf-8")
+    assert np.abs(pictures["1"] - pictures["0"]).max() > 4
+    half = (pictures["1"] + pictures["0"]) / 2
+    inside = (pictures["0"] % 255 > 0) & (pictures["1"] % 255 > 0)  # neither was cut at black or white
+    np.testing.assert_allclose(pictures["0.5"][inside], half[inside], atol=1)
+    capsys.readouterr()
+    assert command(source, tmp_path / "more.png", "--domain", "photo", "--model", model_file, "--fidelity", "2") == 2
+    assert "--fidelity" in capsys.readouterr().err
 
 
 def test_faces_aligned_are_enlarged_whole(tmp_path: Path, model_file: Path, enlarger: Enlarger) -> None:
@@ -195,8 +246,30 @@ def test_a_plate_by_its_box(tmp_path: Path, model_file: Path, capsys: pytest.Cap
     assert {path.name for path in tmp_path.iterdir()} == {"in.png", "out.png", "out.json", "out.compare.png"}
 
 
+def test_further_plates_replace_nothing_unasked(tmp_path: Path, model_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, mine = save(tmp_path / "in.png"), save(tmp_path / "out-2.png", seed=1)
+    before = mine.read_bytes()
+    words = (source, tmp_path / "out.png", "--domain", "plate", "--model", model_file, "--box", "2,3,12,5", "--box", "3,9,12,5")
+    assert command(*words) == 1
+    assert "out-2.png: exists already" in capsys.readouterr().err
+    assert mine.read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {"in.png", "out-2.png"}
+    assert command(*words, "--overwrite") == 0
+    assert open_picture(mine).pixels.shape == (20, 48, 3)
+
+
+def test_further_plates_take_no_other_pictures_name(tmp_path: Path, enlarger: Enlarger) -> None:
+    source, other = save(tmp_path / "in.png"), tmp_path / "out-2.png"
+    search = PlateSearch(boxes=((2, 3, 12, 5), (3, 9, 12, 5)))
+    with pytest.raises(OutputError, match="the result of another picture"):
+        enlarge_plates(source, tmp_path / "out.png", enlarger, search, None, remark="", overwrite=True, taken=frozenset({other}))
+    assert {path.name for path in tmp_path.iterdir()} == {"in.png"}
+
+
 def test_dicom_through_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = pytest.importorskip("pydicom.data", reason="pydicom is not installed")
+    import pydicom
+
     shutil.copy(data.get_testdata_file("CT_small.dcm"), tmp_path / "ct.dcm")
     gray = card(name="tiny-gray", bands=("gray",), sigma=None, commutes_with_gain_and_offset=False, domain="medical")
     model = write_model(tmp_path / "gray.onnx", gray)
@@ -204,6 +277,11 @@ def test_dicom_through_the_command(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "choose a name that ends in .dcm" in capsys.readouterr().err
     report = tmp_path / "page.html"
     assert command(tmp_path / "ct.dcm", tmp_path / "out.dcm", "--domain", "medical", "--model", model, "--report", report) == 0
+    assert command(tmp_path / "ct.dcm", tmp_path / "held.dcm", "--domain", "medical", "--model", model, "--fidelity", "0.25") == 0
+    own, held = (pydicom.dcmread(tmp_path / name) for name in ("out.dcm", "held.dcm"))
+    assert own.SOPInstanceUID != held.SOPInstanceUID  # another picture
+    assert "consistent through bicubic;" in own.DerivationDescription
+    assert "consistent through bicubic, fidelity 0.25" in held.DerivationDescription
     assert "128 × 128 → 512 × 512" in capsys.readouterr().out
     assert "Not for diagnosis" in report.read_text("utf-8")
     (tmp_path / "series").mkdir()

@@ -10,8 +10,9 @@ from PIL.TiffImagePlugin import IFDRational
 from sr_geo.errors import OutputError
 from sr_geo.imaging import tiff
 from sr_geo.imaging.about import About
-from sr_geo.imaging.opening import Pixels, open_picture
+from sr_geo.imaging.opening import open_picture
 from sr_geo.imaging.saving import Saving
+from sr_geo.imaging.unpacking import Pixels
 from sr_geo.raster.dataset import placed_or_not
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
