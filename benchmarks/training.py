@@ -1,36 +1,46 @@
 """What the training loop costs beside the same step written plainly, how long the network waits for data, and how much memory it takes.
 
-    python benchmarks/training.py                            tables for docs/training.md
+    python benchmarks/training.py --data imagery/            tables for docs/training.md: ten minutes on two cores
     python benchmarks/training.py --nets light --steps 5     without the generator of the ESRGAN paper
 
 Stage 2 is measured in a process for each generator: first our steps alone, for their memory; then, in turn and on the same batches,
-our step and one in the order of operations that BasicSR published, as a ratio. Stage 1 is `compact`, with its loader. The imagery
-is sample_data/, the perceptual weights are random: neither changes the time.
+our step and one in the order of operations that BasicSR published, as a ratio. The imagery is sample_data/. Then the recipes of
+each domain run with their loader, where --data or $SR_GEO_DATA has their imagery (plates are rendered and need none), and `compact`
+with more and fewer workers. Perceptual weights are random: that does not change the time.
 """
 
 import argparse
 import json
+import os
 import resource
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from sr_geo.errors import SrGeoError
 from sr_geo.train.loop import begin, choose_precision, train_step
 from sr_geo.train.perceptual import PerceptualTerm
-from sr_geo.train.recipe import Recipe
+from sr_geo.train.recipe import Recipe, load_recipe
 from sr_geo.train.samples.batches import Batch, Batches, make_loader
 from sr_geo.train.samples.pool import open_pool
 from sr_geo.train.state import State
 from sr_geo.train.together import choose_device
 
 SAMPLES = Path(__file__).resolve().parents[1] / "sample_data"
+RECIPES = Path(__file__).resolve().parents[1] / "training" / "recipes"
+DOMAINS = {"satellite": "satellite-rgbn-x4", "medical": "medical-gray-x4", "plate": "plate-rgb-x4", "face": "face-rgb-x4"}
+"""And the small network of each; of its ESRGAN the recipe is DOMAIN-esrgan-x4."""
+ON_CPU = ("loop.batch=4", "loop.patch=22")
+"""Of an ESRGAN where there is no GPU, as docs/training.md advises."""
+AHEAD = 5
+"""Steps that do not count: a worker begins with an empty queue, and then has one of four batches."""
 BLOCKS = {"light": 6, "full": 23}
 """Of the generators: ours, and that of the ESRGAN paper."""
 
@@ -61,10 +71,10 @@ def make_recipe(*, stage: int, blocks: int, batch: int, patch: int) -> Recipe:
     )
 
 
-def make_batches(recipe: Recipe) -> Batches:
+def make_batches(recipe: Recipe, root: Path = SAMPLES) -> Batches:
     """Batches of the recipe."""
     size, scale = recipe.loop.patch * recipe.model.scale, recipe.model.scale
-    pool = open_pool(recipe.sources, SAMPLES, recipe.model.bands, size=size, scale=scale, standardised=recipe.standardised)
+    pool = open_pool(recipe.sources, root, recipe.model.bands, size=size, scale=scale, standardised=recipe.standardised)
     return Batches(pool, recipe.degradation, recipe.loop.batch, recipe.loop.patch, scale, recipe.loop.seed)
 
 
@@ -163,22 +173,48 @@ def stage_two(net: str, *, batch: int, patch: int, steps: int) -> dict[str, floa
     }
 
 
-def stage_one(*, workers: int, batch: int, patch: int, steps: int) -> dict[str, float]:
-    """Steps per second of `compact`, and the share of the time that it waits for a batch."""
-    recipe = make_recipe(stage=1, blocks=0, batch=batch, patch=patch)
+def with_loader(recipe: Recipe, batches: Batches, *, workers: int, steps: int) -> dict[str, float]:
+    """Steps per second, and the share of the time that the network waits for a batch."""
     fabric = make_fabric(recipe)
     state = begin(recipe, fabric, None)
     waited = worked = 0.0
-    loader = make_loader(make_batches(recipe), range(steps + 5), workers=workers, pinned=fabric.device.type == "cuda")
+    loader = make_loader(batches, range(steps + AHEAD), workers=workers, pinned=fabric.device.type == "cuda")
     before = time.perf_counter()
     for step, sample in enumerate(loader):
         arrived = time.perf_counter()
         used = seconds(lambda sample=sample: train_step(fabric, state, fabric.to_device(sample), recipe))
-        if step >= 5:  # the first ones find the queue empty
+        if step >= AHEAD:
             waited += arrived - before
             worked += used
         before = time.perf_counter()
-    return {"workers": workers, "steps_per_second": steps / (waited + worked), "waits": waited / (waited + worked)}
+    return {"steps_per_second": steps / (waited + worked), "waits": waited / (waited + worked)}
+
+
+def sample_ms(batches: Batches) -> float:
+    """Milliseconds of one core that a sample costs, once files are open and kept plates are drawn."""
+    count = max(1, 24 // batches.batch)
+    for step in range(count):
+        batches[step]
+    return 1000.0 * seconds(lambda: [batches[count + step] for step in range(count)]) / (count * batches.batch)
+
+
+def by_domain(domains: Sequence[str], root: Path, *, workers: int, steps: int) -> Iterator[str]:
+    """Rows of a table: each domain's small network and its ESRGAN, as their recipes have them."""
+    on_cpu = not torch.cuda.is_available()
+    for domain in domains:
+        for name in (DOMAINS[domain], f"{domain}-esrgan-x4"):
+            small = name == DOMAINS[domain]
+            changes = () if small else ("losses.perceptual.0.weights=random", *(ON_CPU if on_cpu else ()))
+            recipe = load_recipe(RECIPES / f"{name}.yaml", changes)
+            try:
+                batches = make_batches(recipe, root)
+            except SrGeoError as error:
+                print(f"{name}: left out: {error}", file=sys.stderr)
+                continue
+            cost = sample_ms(batches)
+            row = with_loader(recipe, batches, workers=workers, steps=6 * steps if small else steps)
+            size = f"{recipe.loop.batch} × {recipe.loop.patch}²"
+            yield f"| `{name}` | {size} | {cost:.3g} | {row['steps_per_second']:.3g} | {row['waits']:.1%} |"
 
 
 def apart(arguments: argparse.Namespace, net: str) -> dict[str, float]:
@@ -190,33 +226,46 @@ def apart(arguments: argparse.Namespace, net: str) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure, and print two tables."""
+    """Measure, and print three tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nets", nargs="*", choices=sorted(BLOCKS), default=list(BLOCKS), help="generators of stage 2")
-    parser.add_argument("--workers", nargs="*", type=int, default=[0, 1, 2], help="numbers of workers that stage 1 is tried with")
+    parser.add_argument("--domains", nargs="*", choices=list(DOMAINS), default=list(DOMAINS), help="whose recipes run with their loader")
+    data = Path(os.environ.get("SR_GEO_DATA", "data"))
+    parser.add_argument("--data", type=Path, default=data, help="root of their imagery ($SR_GEO_DATA)")
+    parser.add_argument("--workers", nargs="*", type=int, default=[0, 1, 2], help="numbers of workers that `compact` is tried with")
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--patch", type=int, default=32, help="side in low-resolution pixels; a multiple of 8")
-    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--steps", type=int, default=6, help="of an ESRGAN that count; small networks take more")
     parser.add_argument("--only", choices=sorted(BLOCKS), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     sizes = {"batch": arguments.batch, "patch": arguments.patch, "steps": arguments.steps}
+    started = time.perf_counter()
     if arguments.only:
         print(json.dumps(stage_two(arguments.only, **sizes)))
         return
     where = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
-    print(f"{where}, PyTorch {torch.__version__}; {arguments.steps} steps of {arguments.batch} × {arguments.patch}² pixels\n")
+    print(f"{where}, PyTorch {torch.__version__}\n")
     if arguments.nets:
-        print("| stage 2, ESRGAN | parameters | ours, s per step | BasicSR's order, s | ratio | memory at most |")
+        what = f"ESRGAN, {arguments.batch} × {arguments.patch}²"
+        print(f"| {what} | parameters | ours, s per step | BasicSR's order, s | ratio | memory at most |")
         print("| --- | --- | --- | --- | --- | --- |")
     for net in arguments.nets:
         row = apart(arguments, net)
         cells = [f"{row['parameters'] / 1e6:.1f} M", f"{row['ours']:.3g}", f"{row['plain']:.3g}", f"{row['ratio']:.2f}"]
         print(f"| {net}, {BLOCKS[net]} blocks | {' | '.join(cells)} | {row['peak_mib'] / 1024:.1f} GiB |", flush=True)
+    if arguments.domains:
+        workers = max(1, (os.cpu_count() or 2) - 2) if torch.cuda.is_available() else 1
+        print(f"\n| recipe, {workers} worker(s) | batch | ms a sample | steps per second | waits for data |")
+        print("| --- | --- | --- | --- | --- |")
+        for line in by_domain(arguments.domains, arguments.data, workers=workers, steps=arguments.steps):
+            print(line, flush=True)
     if arguments.workers:
-        print("\n| stage 1, `compact` | steps per second | waits for data |\n| --- | --- | --- |")
+        print("\n| `compact`, 8 × 40² | steps per second | waits for data |\n| --- | --- | --- |")
     for workers in arguments.workers:
-        row = stage_one(workers=workers, **sizes)
+        recipe = make_recipe(stage=1, blocks=0, batch=8, patch=40)
+        row = with_loader(recipe, make_batches(recipe), workers=workers, steps=2 * arguments.steps)
         print(f"| {workers} worker(s) | {row['steps_per_second']:.3g} | {row['waits']:.1%} |", flush=True)
+    print(f"\n{(time.perf_counter() - started) / 60:.0f} minutes", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from sr_geo.train import pieces
 from sr_geo.train.export import Exported, export_onnx
 from sr_geo.train.foreign import PACKAGED, Provenance, load_foreign
 from sr_geo.train.nets import Generator, RRDBNet
-from sr_geo.train.recipe import Recipe
+from sr_geo.train.recipe import Recipe, recipe_of_run
 from sr_geo.train.start import build
 
 FARTHEST = 64
@@ -125,11 +125,11 @@ def card_of_foreign(net: Generator, provenance: Provenance, *, name: str) -> Car
 
 
 def _export_run(run: Path, path: Path, *, precision: Precision, data: Path | None, quality: Sequence[Quality]) -> Exported:
-    weights, description = run / "weights.safetensors", run / "recipe.json"
+    weights, description, about = run / "weights.safetensors", run / "recipe.json", run / "data.json"
     if not weights.exists() or not description.exists():
         raise TrainingError(f"{run}: no weights.safetensors and recipe.json in it; give the folder of a run of `sr-geo train`")
-    recipe = Recipe.model_validate_json(description.read_text(encoding="utf-8"))
-    commit = json.loads((run / "data.json").read_text(encoding="utf-8"))["commit"]
+    recipe = recipe_of_run(run)
+    commit = json.loads(about.read_text(encoding="utf-8"))["commit"] if about.exists() else ""
     net = build(recipe.model, sees_blur=recipe.blur is not None)
     net.load_state_dict(load_file(weights))
     wanted = precision == "int8" and data is not None and recipe.domain != "satellite"

@@ -6,7 +6,7 @@ from pathlib import Path
 from sr_geo.models.card import Quality
 from sr_geo.train.checkpoint import export_checkpoint
 from sr_geo.train.loop import Progress, train
-from sr_geo.train.recipe import Recipe, load_recipe
+from sr_geo.train.recipe import load_recipe, recipe_of_run
 from sr_geo.train.samples.sections import RasterSource
 from sr_geo.train.samples.splits import find_files
 from sr_geo.train.together import is_first
@@ -68,7 +68,7 @@ def example_input(run: Path, data: Path) -> str:
         run: folder of the run.
         data: root of the imagery.
     """
-    recipe = Recipe.model_validate_json((run / "recipe.json").read_text(encoding="utf-8"))
+    recipe = recipe_of_run(run)
     for source in recipe.sources:
         if isinstance(source, RasterSource) and set(recipe.model.bands) <= set(source.bands):
             file = find_files(source.files, data, source=source.name)[0]

@@ -15,20 +15,23 @@ import torch
 
 from sr_geo.errors import TrainingError
 from sr_geo.train.export import sha256_of
-from sr_geo.train.recipe import Recipe, dump_recipe
+from sr_geo.train.recipe import Recipe, dump_recipe, recipe_of_run
 from sr_geo.train.samples.pool import Pool
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 
-def describe(run: Path, recipe: Recipe, pools: Sequence[Pool], *, networks: Sequence[Mapping[str, object]], start: str) -> None:
+def describe(
+    run: Path, recipe: Recipe, pools: Sequence[Pool], *, root: Path, networks: Sequence[Mapping[str, object]], start: str
+) -> None:
     """Write ``recipe.json``, ``recipe.yaml`` (every default written out) and ``data.json`` (files with hashes, commit, versions).
 
     Args:
         run: the folder.
         recipe: of the run.
         pools: imagery of training and validation.
+        root: folder that its files are named relative to.
         networks: perceptual networks and the provenance of their weights.
         start: what the weights started from.
     """
@@ -39,10 +42,15 @@ def describe(run: Path, recipe: Recipe, pools: Sequence[Pool], *, networks: Sequ
         "torch": torch.__version__,
         "start": start,
         "perceptual": list(networks),
-        "files": {path.name: sha256_of(path) for path in files},
-        "skipped": {skipped.path.name: skipped.reason for pool in pools for skipped in pool.skipped},
+        "files": {_below(root, path): sha256_of(path) for path in files},
+        "skipped": {_below(root, skipped.path): skipped.reason for pool in pools for skipped in pool.skipped},
     }
     (run / "data.json").write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _below(root: Path, path: Path) -> str:
+    """Name of a file relative to the data's root: files of one name may lie in several folders."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
 
 
 def _commit() -> str:
@@ -126,7 +134,7 @@ def take(run: Path, recipe: Recipe, *, resume: bool) -> Changes:
         raise TrainingError(f"{run}: cannot be made ({error.strerror}); name another folder (--run)") from error
     if not (run / "recipe.json").exists() or not (run / "state.safetensors").exists():
         return {}
-    before = Recipe.model_validate_json((run / "recipe.json").read_text(encoding="utf-8"))
+    before = recipe_of_run(run)
     changed = find_changes(before, recipe)
     fixed = [key for key in changed if not _FREE.fullmatch(key)]
     if recipe.losses.adversarial is not None and recipe.losses.adversarial.discriminator.family == "vgg":

@@ -3,7 +3,7 @@
 Two Python packages carry such weights; `load_foreign` takes their names in `PACKAGED` instead of a path and reads
 the files where pip put them. Nothing unpickles: ``.pth`` files are read by PyTorch's reader that admits tensors only.
 
-All these networks take and give red, green and blue (or one gray band) in 0…1.
+All these networks take and give red, green and blue, or one gray band, in 0…1. Bands of others are unknown, and named by number.
 """
 
 import hashlib
@@ -70,6 +70,9 @@ PACKAGED = {
 """Weights that `load_foreign` knows by name, and the only version of each package that was tried."""
 
 
+_BANDS = {1: ("gray",), 3: ("red", "green", "blue")}
+"""Roles by their number."""
+
 _UNREADABLE = (
     *(RuntimeError, ValueError, LookupError, TypeError, AttributeError, AssertionError, EOFError, OSError, MemoryError),
     *(struct.error, SafetensorError),
@@ -127,7 +130,7 @@ def load_foreign(source: str | Path) -> tuple[Generator, Provenance]:
         sha256=digest,
         layout=layout,
         licence="not stated in the file" if known is None else known.licence,
-        bands=("red", "green", "blue") if net.bands == 3 else ("gray",) * net.bands,
+        bands=_BANDS.get(net.bands) or tuple(f"band{number}" for number in range(1, net.bands + 1)),
     )
 
 

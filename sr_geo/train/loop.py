@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from sr_geo.errors import TrainingError
+from sr_geo.errors import OptionError, TrainingError
 from sr_geo.train import folder
 from sr_geo.train.losses import Objective
 from sr_geo.train.losses.adversarial import Kind, fake_part, generator_loss, real_part
@@ -25,8 +25,8 @@ from sr_geo.train.samples.batches import Batch, Batches, make_loader
 from sr_geo.train.samples.pool import Pool, open_pool
 from sr_geo.train.start import Start, build, find_start, start_from
 from sr_geo.train.state import State
-from sr_geo.train.together import average_gradients, choose_device, end_others, is_first, latest, one_end
-from sr_geo.train.validate import conditions, draw_sheet, validate
+from sr_geo.train.together import average_gradients, careful, choose_device, end_others, is_first, latest, one_end
+from sr_geo.train.validate import conditions, draw_sheet, require_pieces, validate
 
 SAVE_EVERY = 120.0
 """Seconds after which the state is saved, besides at every validation: a killed run loses no more."""
@@ -67,7 +67,7 @@ def train(
         data_root: folder that the recipe's files are below.
         run: folder to make.
         resume: go on with the run in the folder.
-        max_minutes: stop in time, with usable weights.
+        max_minutes: stop in time, with usable weights; above zero.
         device: `auto`, `cpu` or `cuda`.
         devices: how many GPUs, or processes on a CPU, share the work; the batch is for each of them. Fabric starts the
             others by calling the program of this process again, with its arguments.
@@ -76,8 +76,10 @@ def train(
     Raises:
         TrainingDataError: the data does not fit the recipe.
         TrainingError: the run folder is taken or belongs to another recipe, memory does not suffice, or the loss is no number any more.
-        OptionError: there is no such device.
+        OptionError: there is no such device, or no time.
     """
+    if max_minutes is not None and not max_minutes > 0.0:
+        raise OptionError(f"--max-minutes {max_minutes:g}: give a number above zero")
     accelerator = choose_device(device, devices)
     changed = folder.take(run, recipe, resume=resume) if is_first() else {}
     fabric = Fabric(accelerator=accelerator, devices=devices, precision=choose_precision(recipe.loop, accelerator))
@@ -85,7 +87,8 @@ def train(
     try:
         with one_end(fabric):
             work = _prepare(recipe, fabric, data_root, run, resume=resume, changed=changed)
-        _run(recipe, fabric, work, run, max_minutes=max_minutes, report=report)
+        with careful():  # an optimiser asks for memory in its first step, and of a worker's end PyTorch tells wherever it happens to be
+            _run(recipe, fabric, work, run, max_minutes=max_minutes, report=report)
     except BaseException:
         end_others(fabric)
         raise
@@ -108,13 +111,15 @@ def _prepare(recipe: Recipe, fabric: Fabric, data_root: Path, run: Path, *, resu
     loop, bands, scale = recipe.loop, recipe.model.bands, recipe.model.scale
     pool = open_pool(recipe.sources, data_root, bands, size=loop.patch * scale, scale=scale, standardised=recipe.standardised)
     held_out = open_pool(recipe.validation, data_root, bands, size=8 * scale, scale=scale, standardised=recipe.standardised)
+    require_pieces(held_out, scale)
     goes_on = resume and (run / "state.safetensors").exists()
     start = None if goes_on or recipe.init is None else find_start(recipe.init)  # a resumed run does not need where it came from
     state = begin(recipe, fabric, start)
     if goes_on:
         state.restore(run)
     if fabric.is_global_zero and not goes_on:
-        folder.describe(run, recipe, (pool, held_out), networks=state.objective.describe(), start="" if start is None else start.title)
+        networks, title = state.objective.describe(), "" if start is None else start.title
+        folder.describe(run, recipe, (pool, held_out), root=data_root, networks=networks, start=title)
     elif fabric.is_global_zero:
         folder.note_resumed(run, recipe, changed, step=state.step)
     batches = Batches(pool, recipe.degradation, loop.batch, loop.patch, scale, loop.seed, fabric.global_rank)
@@ -126,8 +131,7 @@ def _run(
 ) -> None:
     """All steps."""
     loop, state, held_out = recipe.loop, work.state, work.held_out
-    loader = make_loader(work.batches, range(state.step, loop.iterations), workers=loop.workers, pinned=fabric.device.type == "cuda")
-    ahead = iter(loader)
+    ahead = make_loader(work.batches, range(state.step, loop.iterations), workers=loop.workers, pinned=fabric.device.type == "cuda")
     started, saved, running = time.monotonic() - state.seconds, time.monotonic(), math.nan
     checked = state.step
     with folder.Log(run, [condition.column for condition in conditions(recipe)], kept=fabric.is_global_zero) as log:
@@ -238,23 +242,34 @@ def train_step(fabric: Fabric, state: State, batch: Batch, recipe: Recipe) -> di
             optimiser.zero_grad(set_to_none=True)
         fabric.backward(loss)
     average_gradients(fabric, state.net, *state.objective.magnitudes)
-    nn.utils.clip_grad_norm_(state.net.parameters(), recipe.loop.clip)
+    norm = nn.utils.clip_grad_norm_(state.net.parameters(), recipe.loop.clip)
     for optimiser in state.optimisers:
         optimiser.step()
     values = {name: value.detach() for name, value in terms.items()} | {"all": loss.detach()}
+    slopes = {"gradient": norm}  # one that is no number spoils the weights while the loss still is one
     if adversarial is not None and pictures is not None and state.discriminator is not None and state.discriminator_optimiser is not None:
         with one_end(fabric):
             state.discriminator_optimiser.zero_grad(set_to_none=True)
             values["discriminator"] = _judge(fabric, state.discriminator, pictures[0].detach(), pictures[1], kind=adversarial.kind)
         average_gradients(fabric, state.discriminator)
+        slopes["gradient of the discriminator"] = nn.utils.get_total_norm(
+            [value.grad for value in state.discriminator.parameters() if value.grad is not None]
+        )
         state.discriminator_optimiser.step()
-    told = dict(zip(values, torch.stack(list(values.values())).tolist(), strict=True))  # one wait for the GPU and not one for each
+    both = values | slopes
+    told = dict(zip(both, torch.stack(list(both.values())).tolist(), strict=True))  # one wait for the GPU and not one for each
     with one_end(fabric):
-        bad = [name for name, value in told.items() if not math.isfinite(value)]  # the discriminator's too, before it is saved
-        if bad:
-            found = f"loss is {told[bad[0]]} ({', '.join(bad)}) at step {state.step}"
-            raise TrainingError(f"{found}; the last good state is kept: lower loop.learning_rate, then --resume")
-    return told
+        _require_numbers({name: told[name] for name in values}, "loss", state.step)
+    _require_numbers({name: told[name] for name in slopes}, "gradient", state.step)  # the same in all processes
+    return {name: told[name] for name in values}
+
+
+def _require_numbers(values: Mapping[str, float], what: str, step: int) -> None:
+    """Stop before what is no number gets into what is saved; the discriminator's too."""
+    bad = [name for name, value in values.items() if not math.isfinite(value)]
+    if bad:
+        found = f"{what} is {values[bad[0]]} ({', '.join(bad)}) at step {step}"
+        raise TrainingError(f"{found}; the last good state is kept: lower loop.learning_rate, then --resume")
 
 
 Pictures = tuple[Tensor, Tensor]

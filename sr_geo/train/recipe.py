@@ -1,14 +1,15 @@
 """A training run as a value: the YAML recipe, validated; an unknown key is an error that names the nearest one."""
 
 import difflib
+import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from sr_geo.errors import RecipeError
+from sr_geo.errors import RecipeError, TrainingError
 from sr_geo.train.degradations import Degradation, SensorDegradation
 from sr_geo.train.degradations.sections import NoDegradation, XrayDegradation
 from sr_geo.train.losses.sections import LossSection
@@ -31,8 +32,6 @@ class ModelSection(Section):
     scale: Literal[2, 4] = 4
     sees_blur: bool = True
     """For compact, where the degradation states a blur: whether the network is told it. A network that is not must do for all."""
-    biases: bool = False
-    """For compact: with biases, for pictures in 0…1. Without, the network commutes with gain and offset, as rasters need it."""
 
 
 class LoopSection(Section):
@@ -62,7 +61,13 @@ class LoopSection(Section):
     workers: int = Field(default=1, ge=0)
     """Processes that make batches ahead; 0 makes them in between, which leaves the network waiting."""
     validate_every: int = Field(default=500, gt=0)
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _something_counts(self) -> "LoopSection":
+        if self.patch <= 2 * self.border:
+            raise ValueError(f"patch {self.patch} with a border of {self.border} on each side leaves nothing; enlarge patch")
+        return self
 
 
 class Recipe(Section):
@@ -88,10 +93,10 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Recipe":
+        if len(set(self.model.bands)) < len(self.model.bands):
+            raise ValueError(f"model.bands {list(self.model.bands)}: each role may stand once")
         if self.losses.consistency and not isinstance(self.degradation, SensorDegradation):
             raise ValueError("losses.consistency needs a degradation of kind sensor: no other one tells its blur")
-        if self.model.biases and (self.domain == "satellite" or self.model.family != "compact"):
-            raise ValueError("model.biases is for compact networks for pictures in 0…1: leave it out")
         if self.losses.spectral_angle and self.standardised:
             raise ValueError("losses.spectral_angle: rrdbnet and srresnet get satellite bands without their level; leave it out")
         if isinstance(self.degradation, NoDegradation) and any(source.kind != "pairs" for source in (*self.sources, *self.validation)):
@@ -134,6 +139,43 @@ def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
         return Recipe.model_validate(raw)
     except ValidationError as error:
         raise RecipeError(f"{path}: {_first_problem(error)}") from error
+
+
+def recipe_of_run(run: Path) -> Recipe:
+    """The recipe in the folder of a run, which an earlier release may have written.
+
+    Raises:
+        TrainingError: it is missing, damaged, or asks for what this release does not know.
+    """
+    path = run / "recipe.json"
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(raw, dict) and isinstance(raw.get("model"), dict):
+            raw["model"] = _of_today(raw["model"])
+        return Recipe.model_validate(raw)
+    except ValidationError as error:
+        raise TrainingError(f"{path}: not a recipe of this release: {_first_problem(error)}") from error
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise TrainingError(f"{path}: cannot be read ({reason}); give the folder of a run of `sr-geo train`") from error
+
+
+def model_of_card(recipe: str) -> ModelSection:
+    """The network in the recipe of a card, which an earlier release may have written.
+
+    Raises:
+        TrainingError: it is none that this release knows.
+    """
+    try:
+        return ModelSection.model_validate(_of_today(json.loads(recipe)["model"]))
+    except (ValueError, KeyError, TypeError) as error:
+        problem = _first_problem(error) if isinstance(error, ValidationError) else "it states no network"
+        raise TrainingError(f"the recipe in the card is none of this release: {problem}") from error
+
+
+def _of_today(model: dict[str, Any]) -> dict[str, Any]:
+    """Section `model` without a key that was dropped where it asked for nothing: shipped cards and old runs have it."""
+    return {key: value for key, value in model.items() if (key, value) != ("biases", False)}
 
 
 def dump_recipe(recipe: Recipe) -> str:

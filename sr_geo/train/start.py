@@ -1,6 +1,5 @@
 """Where a run starts: fresh weights, or those of another run, a shipped model or a published network."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from sr_geo.models.card import METADATA_KEY, Card
 from sr_geo.models.catalog import find_entry
 from sr_geo.train.foreign import load_foreign
 from sr_geo.train.nets import Generator, build_generator
-from sr_geo.train.recipe import ModelSection, Recipe
+from sr_geo.train.recipe import ModelSection, model_of_card, recipe_of_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,6 @@ def build(model: ModelSection, *, sees_blur: bool) -> Generator:
         blocks=model.blocks,
         growth=model.growth,
         sees_blur=sees_blur,
-        biases=model.biases,
     )
 
 
@@ -67,7 +65,7 @@ def _of_run(folder: Path) -> Start:
     weights, description = folder / "weights.safetensors", folder / "recipe.json"
     if not weights.exists() or not description.exists():
         raise TrainingError(f"init: {folder} holds no weights.safetensors and recipe.json; give the folder of a run that was saved")
-    recipe = Recipe.model_validate_json(description.read_text(encoding="utf-8"))
+    recipe = recipe_of_run(folder)
     discriminator = folder / "discriminator.safetensors"
     return Start(
         load_file(weights), recipe.model.bands, load_file(discriminator) if discriminator.exists() else None, title=f"run {folder.name}"
@@ -84,7 +82,7 @@ def _of_onnx(path: Path) -> Start:
     if METADATA_KEY not in metadata:
         raise TrainingError(f"init: {path} has no card of SR Geo; give a model that `sr-geo export` wrote")
     card = Card.model_validate_json(metadata[METADATA_KEY])
-    net = build(ModelSection.model_validate(json.loads(card.recipe)["model"]), sees_blur=card.sigma is not None)
+    net = build(model_of_card(card.recipe), sees_blur=card.sigma is not None)
     stored = {tensor.name: from_numpy(numpy_helper.to_array(tensor).astype("float32")) for tensor in model.graph.initializer}
     missing = [name for name in net.state_dict() if name not in stored]
     if missing:

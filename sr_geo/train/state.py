@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -51,7 +51,11 @@ class State:
         return (*self.optimisers, self.discriminator_optimiser) if self.discriminator_optimiser is not None else self.optimisers
 
     def save(self, run: Path) -> None:
-        """Write the state, ``weights`` (the average) and ``discriminator`` as ``….safetensors``, each whole or not at all."""
+        """Write the state, ``weights`` (the average) and ``discriminator`` as ``….safetensors``, each whole or not at all.
+
+        Raises:
+            TrainingError: there is no room, or the folder is gone.
+        """
         tensors = {f"net/{name}": value for name, value in self.net.state_dict().items()}
         tensors |= {f"average/{name}": value for name, value in self.average.items()}
         tensors |= {f"objective/{name}": value for name, value in self.objective.run_state().items()}
@@ -66,19 +70,26 @@ class State:
         header = {"step": str(self.step), "seconds": f"{self.seconds:.3f}"}
         for name, content in files.items():
             plain = {key: value.detach().cpu().contiguous() for key, value in content.items()}
-            save_file(plain, run / f"{name}.tmp", metadata=header)
-            (run / f"{name}.tmp").replace(run / f"{name}.safetensors")
+            try:
+                save_file(plain, run / f"{name}.tmp", metadata=header)
+                (run / f"{name}.tmp").replace(run / f"{name}.safetensors")
+            except (OSError, SafetensorError) as error:
+                reason = " ".join(str(error).split())
+                raise TrainingError(f"{run}: the state cannot be written ({reason}); make room, then --resume") from error
 
     def restore(self, run: Path) -> None:
         """Take over what `save` wrote.
 
         Raises:
-            TrainingError: it belongs to another recipe.
+            TrainingError: it belongs to another recipe, or is damaged.
         """
         path = run / "state.safetensors"
-        with safe_open(path, "pt") as file:
-            header = file.metadata()
-        tensors = load_file(path)
+        try:
+            with safe_open(path, "pt") as file:
+                header = file.metadata()
+            tensors = load_file(path)
+        except SafetensorError as error:
+            raise TrainingError(f"{path}: damaged ({error}); start another run from its weights (init: {run}, --run DIR)") from error
 
         def part(prefix: str) -> dict[str, Tensor]:
             return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

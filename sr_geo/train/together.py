@@ -47,7 +47,7 @@ def one_end(fabric: Fabric) -> Iterator[None]:
     """
     own: SrGeoError | None = None
     try:
-        with _careful():
+        with careful():
             yield
     except SrGeoError as error:
         own = error
@@ -126,8 +126,8 @@ def _connected() -> Iterator[None]:
 
 
 @contextmanager
-def _careful() -> Iterator[None]:
-    """Lack of memory said in one line.
+def careful() -> Iterator[None]:
+    """Lack of memory said in one line, here or in a process that makes batches.
 
     Raises:
         TrainingError: there was.
@@ -136,7 +136,12 @@ def _careful() -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise TrainingError("out of GPU memory: lower loop.batch or loop.patch (--set loop.batch=4), then --resume") from error
-    except RuntimeError as error:
-        if "allocate memory" not in str(error):  # PyTorch's words on a CPU
+    except (MemoryError, RuntimeError) as error:
+        if "DataLoader worker" in str(error):  # PyTorch's words where one of them is no more
+            raise TrainingError(
+                "a process that makes batches was ended, perhaps for lack of memory; the last good state is kept: "
+                "lower loop.workers (--set loop.workers=1), then --resume"
+            ) from error
+        if not isinstance(error, MemoryError) and "allocate memory" not in str(error):  # PyTorch's words on a CPU
             raise
         raise TrainingError("out of memory: lower loop.batch or loop.patch (--set loop.batch=2), then --resume") from error

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from sr_geo.errors import TrainingDataError
 from sr_geo.radiometry import Float
 from sr_geo.train.degradations import Degradation, SensorDegradation, degrade
 from sr_geo.train.recipe import Recipe
@@ -23,6 +24,8 @@ LARGEST = 512
 """Side in pixels of the pieces that large imagery is cut into."""
 SHEET = 96
 """Side in pixels of a picture on the sheet of samples."""
+TINY = 1e-12
+"""Added to every squared error: of a piece that is all the same both are zero."""
 BORDER = 2
 """Low-resolution pixels at the edge that do not count."""
 
@@ -50,7 +53,7 @@ def conditions(recipe: Recipe) -> tuple[Condition, ...]:
 
 
 def validate(recipe: Recipe, state: State, pool: Pool, *, device: torch.device) -> list[float]:
-    """PSNR over bicubic in dB for each condition: the mean over the rasters or pictures of the validation sources."""
+    """PSNR over bicubic in dB for each condition: the mean over the rasters or pictures of `pool` that have a piece without holes."""
     scale = recipe.model.scale
     inside = (..., slice(BORDER * scale, -BORDER * scale), slice(BORDER * scale, -BORDER * scale))
     figures = []
@@ -61,10 +64,24 @@ def validate(recipe: Recipe, state: State, pool: Pool, *, device: torch.device) 
             for number, patch in enumerate(imagery.held_out(LARGEST, scale)):
                 hr, lr, sigma = _pair(patch, condition.degradation, scale, number, device)
                 sr, bicubic = enhance(state, lr, sigma), upsample(lr, scale)
-                errors += [float(F.mse_loss(x[inside], hr[inside], reduction="sum")) for x in (bicubic, sr)]
-            gains.append(10.0 * float(np.log10(errors[0] / max(errors[1], 1e-12))))
+                errors += [TINY + float(F.mse_loss(x[inside], hr[inside], reduction="sum")) for x in (bicubic, sr)]
+            if errors.all():
+                gains.append(10.0 * float(np.log10(errors[0] / errors[1])))
         figures.append(float(np.mean(gains)))
     return figures
+
+
+def require_pieces(pool: Pool, scale: int) -> None:
+    """Make sure that there is something to validate on, before hours are spent.
+
+    Raises:
+        TrainingDataError: every piece of the imagery has a hole.
+    """
+    if all(next(imagery.held_out(LARGEST, scale), None) is None for imagery in pool.imagery):
+        raise TrainingDataError(
+            f"validation: no piece of at most {LARGEST} × {LARGEST} pixels without nodata in {len(pool.imagery)} raster(s) or picture(s); "
+            "choose rows and columns without holes"
+        )
 
 
 def enhance(state: State, lr: Tensor, sigma: Tensor) -> Tensor:

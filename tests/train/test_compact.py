@@ -8,15 +8,12 @@ from sr_geo.train.nets import Compact, Generator, build_generator
 from tests.train.identities import assert_halo_is_exact, assert_tile_equals_whole
 
 
-def random_net(bands: int = 3, *, width: int = 16, blocks: int = 2, sees_blur: bool = True, biases: bool = False) -> Compact:
+def random_net(bands: int = 3, *, width: int = 16, blocks: int = 2, sees_blur: bool = True) -> Compact:
     """A network whose every weight matters: the fresh one adds nothing."""
     torch.manual_seed(1)
-    net = Compact(bands, width=width, blocks=blocks, sees_blur=sees_blur, biases=biases)
+    net = Compact(bands, width=width, blocks=blocks, sees_blur=sees_blur)
     with torch.no_grad():
         net.tail.weight.normal_(0, 0.1)
-        for name, value in net.named_parameters():
-            if biases and name.endswith("bias"):
-                value.normal_(0, 0.1)
         if net.gate is not None:
             net.gate.out.weight.normal_(0, 0.1)
     return net.eval().double()
@@ -35,22 +32,14 @@ def test_commutes_with_gain_and_with_an_offset_per_band(gain: float, sees_blur: 
     torch.testing.assert_close(changed[inside], (gain * plain + offset)[inside], rtol=1e-9, atol=1e-9)
 
 
-def test_with_biases_it_sees_the_level_of_a_picture() -> None:
-    net = random_net(sees_blur=False, biases=True)
-    assert not net.commutes
-    with torch.no_grad():
-        dark, bright = (net(torch.full((1, 3, 40, 40), level, dtype=torch.float64))[..., 80, 80] - level for level in (0.2, 0.7))
-    assert (dark - bright).abs().max() > 1e-3
+@pytest.mark.parametrize("sees_blur", [True, False])
+def test_a_tile_equals_the_whole(sees_blur: bool) -> None:
+    assert_tile_equals_whole(random_net(sees_blur=sees_blur))
 
 
-@pytest.mark.parametrize(("sees_blur", "biases"), [(True, False), (False, False), (False, True)])
-def test_a_tile_equals_the_whole(sees_blur: bool, biases: bool) -> None:
-    assert_tile_equals_whole(random_net(sees_blur=sees_blur, biases=biases))
-
-
-@pytest.mark.parametrize(("blocks", "biases"), [(1, False), (3, False), (3, True)])
-def test_the_halo_is_neither_too_small_nor_too_large(blocks: int, biases: bool) -> None:
-    assert_halo_is_exact(random_net(2, blocks=blocks, biases=biases))
+@pytest.mark.parametrize("blocks", [1, 3])
+def test_the_halo_is_neither_too_small_nor_too_large(blocks: int) -> None:
+    assert_halo_is_exact(random_net(2, blocks=blocks))
 
 
 def test_names_are_those_of_the_weights_that_were_shipped() -> None:
@@ -58,9 +47,6 @@ def test_names_are_those_of_the_weights_that_were_shipped() -> None:
     body = [f"body.{block}.conv{place}.weight" for block in range(2) for place in (1, 2)]
     assert list(random_net().state_dict()) == ["head.weight", *gate, *body, "tail.weight"]
     assert list(random_net(sees_blur=False).state_dict()) == ["head.weight", *body, "tail.weight"]
-    layers = ("head", *(name.removesuffix(".weight") for name in body), "tail")
-    names = [f"{layer}.{part}" for layer in layers for part in ("weight", "bias")]
-    assert list(random_net(sees_blur=False, biases=True).state_dict()) == names
 
 
 def test_without_the_blur_it_is_the_network_whose_factors_are_one() -> None:
@@ -94,13 +80,6 @@ def test_the_blur_matters() -> None:
     with torch.no_grad():
         soft, sharp = (net(x, torch.full((1, 1), sigma, dtype=torch.float64)) for sigma in (3.0, 1.0))
     assert not torch.allclose(soft, sharp)
-
-
-def test_a_fresh_network_with_biases_is_bilinear_upsampling_too() -> None:
-    x = torch.rand(1, 1, 8, 8)
-    expected = torch.nn.functional.interpolate(x, scale_factor=4, mode="bilinear", align_corners=False)
-    with torch.no_grad():
-        torch.testing.assert_close(Compact(1, width=16, blocks=1, sees_blur=False, biases=True)(x), expected)
 
 
 def test_width_must_fill_blocks_of_sixteen() -> None:

@@ -120,6 +120,20 @@ def test_an_esrgan_of_others_gets_a_card_that_says_so(tmp_path: Path) -> None:
     torch.testing.assert_close(start.generator["conv_last.weight"], find_start(str(theirs)).generator["conv_last.weight"])
 
 
+def test_bands_that_nobody_has_named_have_numbers(tmp_path: Path) -> None:
+    pytest.importorskip("spandrel", reason="foreign weights are told apart with spandrel")
+    save_file(RRDBNet(4, width=8, blocks=1, growth=4).state_dict(), tmp_path / "four.safetensors")
+    export_checkpoint(tmp_path / "four.safetensors", tmp_path / "four.onnx")
+    assert load_model(tmp_path / "four.onnx", threads=1).card.bands == ("band1", "band2", "band3", "band4")
+
+
+def test_a_run_without_its_data_list_is_exported_without_a_commit(make_run: Make, tmp_path: Path) -> None:
+    run = make_run()
+    (run / "data.json").unlink()
+    export_checkpoint(run, tmp_path / "x.onnx")
+    assert load_model(tmp_path / "x.onnx", threads=1).card.commit == ""
+
+
 def test_an_esrgan_of_others_has_int8_from_a_folder_of_pictures(tmp_path: Path, pictures: Path) -> None:
     pytest.importorskip("spandrel", reason="foreign weights are told apart with spandrel")
     theirs = esrgan(tmp_path / "theirs.safetensors")

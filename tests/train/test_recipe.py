@@ -1,16 +1,20 @@
 """Recipes are strict, stand on each other without surprises, and those that are shipped never touch a test split."""
 
 import csv
-from hashlib import file_digest
+import json
 from pathlib import Path
 
 import pytest
 
-from sr_geo.errors import RecipeError
-from sr_geo.train.recipe import Recipe, dump_recipe, load_recipe
+from sr_geo.errors import RecipeError, TrainingError
+from sr_geo.models.catalog import entries
+from sr_geo.models.session import open_model
+from sr_geo.train.export import sha256_of
+from sr_geo.train.recipe import Recipe, dump_recipe, load_recipe, model_of_card, recipe_of_run
 from sr_geo.train.samples.sections import FieldSource, ImageSource, PlateSource, RasterSource, Source
 from sr_geo.train.samples.splits import find_files, list_files
 
+RESULTS = Path(__file__).parents[2] / "training" / "results" / "runs"
 RECIPES = sorted((Path(__file__).parents[2] / "training" / "recipes").glob("*.yaml"))
 
 STAGE_THREE = [path for path in RECIPES if "-esrgan-" in path.stem.removesuffix("-x4") and "full" not in path.stem]
@@ -91,12 +95,7 @@ def test_no_file_of_a_recipe_has_the_content_of_a_test_file(data_root: Path) -> 
             elif isinstance(source, RasterSource):
                 files |= set(find_files(source.files, data_root, source=source.name))
     assert len(files) > 700
-    assert not {_sha256(path) for path in closed} & {_sha256(path) for path in files}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return file_digest(stream, "sha256").hexdigest()
+    assert not {sha256_of(path) for path in closed} & {sha256_of(path) for path in files}
 
 
 @pytest.mark.parametrize(("table", "column"), TABLES.items())
@@ -194,3 +193,58 @@ def test_a_missing_or_broken_file_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "empty.yaml").write_text("")
     with pytest.raises(RecipeError, match="no keys and values"):
         load_recipe(tmp_path / "empty.yaml")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("loop.border=8", "loop: .*patch 16 with a border of 8 on each side leaves nothing"),
+        ("loop.seed=-1", "loop.seed: .*greater than or equal to 0"),
+        ("losses.pixel=0", "losses: .*no term from the first step on"),
+        ("losses={pixel: 0, adversarial: {start: 5}}", "losses: .*no term from the first step on"),
+        ("model.bands=[red, red]", "each role may stand once"),
+    ],
+)
+def test_what_would_fail_hours_later_is_refused_now(change: str, told: str, recipe: Recipe, tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(recipe.model_dump_json())
+    with pytest.raises(RecipeError, match=told):
+        load_recipe(path, (change,))
+
+
+def test_an_adversarial_loss_alone_is_enough_from_the_first_step(recipe: Recipe, tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(recipe.model_dump_json())
+    assert load_recipe(path, ("losses={pixel: 0, adversarial: {}}",)).losses.adversarial is not None
+
+
+@pytest.mark.parametrize("run", sorted(RESULTS.iterdir()), ids=lambda run: run.name)
+def test_recipes_of_the_shipped_runs_are_still_read(run: Path) -> None:
+    assert recipe_of_run(run).name == run.name
+
+
+@pytest.mark.parametrize("name", entries())
+def test_networks_of_the_shipped_cards_are_still_known(name: str) -> None:
+    card = open_model(entries()[name].path, device="cpu", threads=1).card
+    assert model_of_card(card.recipe).bands == card.bands
+
+
+def test_a_stored_recipe_without_biases_goes_on_and_one_with_them_is_refused(recipe: Recipe, tmp_path: Path) -> None:
+    raw = recipe.model_dump(mode="json")
+    for biases in (False, True):
+        raw["model"]["biases"] = biases
+        (tmp_path / "recipe.json").write_text(json.dumps(raw))
+        if biases:
+            with pytest.raises(TrainingError, match=r"recipe.json: not a recipe of this release: model.biases: no such key"):
+                recipe_of_run(tmp_path)
+            with pytest.raises(TrainingError, match="none of this release: biases: no such key"):
+                model_of_card(json.dumps(raw))
+        else:
+            assert recipe_of_run(tmp_path) == recipe
+            assert model_of_card(json.dumps(raw)) == recipe.model
+    (tmp_path / "r.yaml").write_text(json.dumps(raw))
+    with pytest.raises(RecipeError, match="no such key"):  # nobody is to write it any more
+        load_recipe(tmp_path / "r.yaml")
+    (tmp_path / "recipe.json").write_text("{")
+    with pytest.raises(TrainingError, match="cannot be read"):
+        recipe_of_run(tmp_path)

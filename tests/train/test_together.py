@@ -111,6 +111,11 @@ def test_one_process_keeps_its_own_errors() -> None:
     fabric = Fabric(accelerator="cpu", devices=1)
     with pytest.raises(TrainingError, match=r"^out of memory: lower loop\.batch"), one_end(fabric):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+    with pytest.raises(TrainingError, match=r"^out of memory: lower loop\.batch"), one_end(fabric):
+        raise MemoryError("Unable to allocate 9 GiB for an array")  # NumPy's words
+    killed = "DataLoader worker (pid(s) 9) exited unexpectedly"
+    with pytest.raises(TrainingError, match=r"^a process that makes batches was ended, .* lower loop\.workers"), one_end(fabric):
+        raise RuntimeError(killed)
     with pytest.raises(RuntimeError, match="something else"), one_end(fabric):
         raise RuntimeError("something else")
 

@@ -58,9 +58,11 @@ class BlindDegradation(Section):
 
 
 class PlateDegradation(Section):
-    """A traffic camera: motion, defocus, coarse pixels, little light, and a compressed stream."""
+    """A traffic camera: motion, defocus, coarse pixels, little light, and a compressed stream; or a sharp still made smaller."""
 
     kind: Literal["plate"] = "plate"
+    clean: Share = 0.0
+    """Share of the samples that only are reduced, bicubic and antialiased, in steps of 8 bits: sharp stills that somebody made smaller."""
     motion: Range = (0.0, 3.0)
     """Range of the motion while the shutter is open, in pixels of the result."""
     defocus: Range = (0.0, 0.8)

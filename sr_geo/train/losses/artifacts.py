@@ -12,7 +12,8 @@ ROOT = 0.2
 
 def artifact_loss(sr: Tensor, hr: Tensor, average: Tensor) -> Tensor:
     """L1 weighted by `artifact_map`; scalar, of ``(N, C, H, W)`` three times."""
-    return F.l1_loss(artifact_map(sr, hr, average) * sr, artifact_map(sr, hr, average) * hr)
+    weight = artifact_map(sr, hr, average)
+    return F.l1_loss(weight * sr, weight * hr)
 
 
 @torch.no_grad()

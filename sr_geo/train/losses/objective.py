@@ -63,8 +63,9 @@ class Objective(nn.Module):
         return terms
 
     def describe(self) -> list[dict[str, object]]:
-        """Networks, taps and provenance of the weights of the perceptual terms, as a card states them."""
-        return [term.describe() for term in self.perceptual if isinstance(term, PerceptualTerm)]
+        """Networks, taps and provenance of the weights of the perceptual terms and of DISTS, as a run folder states them."""
+        told: list[dict[str, object]] = [term.describe() for term in self.perceptual if isinstance(term, PerceptualTerm)]
+        return told if self.dists is None else [*told, {"network": "vgg16", "weights": self.dists.provenance, "term": "dists"}]
 
     @property
     def magnitudes(self) -> list[Tensor]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sr_geo.train.section import Section
 
@@ -63,3 +63,10 @@ class LossSection(Section):
     dists: float = Field(default=0.0, ge=0.0)
     perceptual: tuple[PerceptualSection, ...] = ()
     adversarial: AdversarialSection | None = None
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> "LossSection":
+        weights = (self.pixel, self.ms_ssim, self.spectral_angle, self.consistency, self.artifacts, self.dists, self.perceptual)
+        if not any(weights) and (self.adversarial is None or self.adversarial.start > 0):
+            raise ValueError("no term from the first step on; give pixel or another one a weight above zero")
+        return self

@@ -35,7 +35,6 @@ def build_generator(
     blocks: int,
     growth: int | None = None,
     sees_blur: bool = True,
-    biases: bool = False,
 ) -> Generator:
     """A fresh generator.
 
@@ -47,7 +46,6 @@ def build_generator(
         blocks: residual blocks.
         growth: channels that a dense block's convolutions add, for rrdbnet only; None: half the width, as in the paper.
         sees_blur: whether the network takes the blur of the sensor; for compact only, the others never do.
-        biases: whether a compact network has biases; the others always do.
 
     Raises:
         RecipeError: no such family, or it cannot be built so.
@@ -56,7 +54,7 @@ def build_generator(
         raise RecipeError(f"growth={growth}: {family} has no dense blocks; leave growth out or take rrdbnet")
     try:
         if family == "compact":
-            return Compact(bands, width=width, blocks=blocks, scale=scale, sees_blur=sees_blur, biases=biases)
+            return Compact(bands, width=width, blocks=blocks, scale=scale, sees_blur=sees_blur)
         if family == "rrdbnet":
             return RRDBNet(bands, width=width, blocks=blocks, growth=max(1, width // 2) if growth is None else growth, scale=scale)
         if family == "srresnet":

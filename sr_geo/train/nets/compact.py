@@ -1,4 +1,4 @@
-"""`compact`: a plain residual 3×3 network that, for rasters, commutes with gain and offset.
+"""`compact`: a plain residual 3×3 network that commutes with gain and offset.
 
 Plain 3×3 convolutions at low resolution and one PixelShuffle tail are what CPUs run fastest (channel
 counts are multiples of 16 because the blocked convolution kernels of ONNX Runtime work in such blocks).
@@ -10,9 +10,6 @@ Two things differ from the usual network of this shape:
   ``net(a·x + b) = a·net(x) + b`` (to rounding). Digital numbers, reflectance, 8 bits or 16, an atmospheric offset
   removed or not: the picture added is the same, and no per-image normalisation is needed to get there.
 * **The blur is an input.** ``sigma`` tells, per band, how soft the sensor is; one set of weights serves all.
-
-Pictures in 0…1 need neither: their noise, their compression and their white point have fixed levels, which a network sees only
-with biases and with a first convolution whose kernels sum to what they like (``biases=True``).
 """
 
 import torch
@@ -55,10 +52,10 @@ class SigmaGate(nn.Module):
 class Block(nn.Module):
     """x + conv(act(conv(x)))."""
 
-    def __init__(self, width: int, *, biases: bool) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(width, width, 3, padding=1, bias=biases)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=biases)
+        self.conv1 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.conv2(F.leaky_relu(self.conv1(x), 0.1))
@@ -74,36 +71,30 @@ class Compact(Generator):
         blocks: residual blocks of two convolutions each.
         scale: integer upscaling factor.
         sees_blur: whether the sensor's blur is an input. Photos have none to state: there the factors are left out.
-        biases: whether convolutions have biases and the first one sees the level of a band; the network then does not commute.
     """
 
     band_inputs = ("head.weight", "gate.hidden.weight")
-    band_outputs: tuple[str, ...] = ("tail.weight",)
+    band_outputs = ("tail.weight",)
+    commutes = True
 
-    def __init__(
-        self, bands: int, *, width: int = 48, blocks: int = 8, scale: int = 4, sees_blur: bool = True, biases: bool = False
-    ) -> None:
+    def __init__(self, bands: int, *, width: int = 48, blocks: int = 8, scale: int = 4, sees_blur: bool = True) -> None:
         super().__init__(bands, scale=scale)
         if width % 16:
             raise ValueError(f"width={width}: expected a multiple of 16, e.g. {max(16, width // 16 * 16)}")
         self.blocks = blocks
         self.takes_sigma = sees_blur
-        self.commutes = not biases
-        self.head = (nn.Conv2d if biases else ZeroSumConv)(bands, width, 3, padding=1, bias=biases)
+        self.head = ZeroSumConv(bands, width, 3, padding=1, bias=False)
         # Sharp and soft sensors need other steps: a factor a channel after the first convolution, before each block and before the last.
         self.gate = SigmaGate(bands, width, gates=blocks + 2) if sees_blur else None
-        self.body = nn.Sequential(*(Block(width, biases=biases) for _ in range(blocks)))
-        self.tail = nn.Conv2d(width, bands * scale**2, 3, padding=1, bias=biases)
-        if biases:
-            self.band_outputs = ("tail.weight", "tail.bias")
+        self.body = nn.Sequential(*(Block(width) for _ in range(blocks)))
+        self.tail = nn.Conv2d(width, bands * scale**2, 3, padding=1, bias=False)
         for module in self.body.modules():
             if isinstance(module, nn.Conv2d):
                 # Small residual branches keep the first steps close to the skip (ESRGAN, sect. 3.1).
                 nn.init.kaiming_normal_(module.weight, a=0.1)
                 with torch.no_grad():
                     module.weight *= 0.3
-        for parameter in self.tail.parameters():
-            nn.init.zeros_(parameter)
+        nn.init.zeros_(self.tail.weight)
 
     @property
     def halo(self) -> int:

@@ -317,4 +317,19 @@ AMERICA = (
     ),
 )
 
-LAYOUTS = {"kz": KAZAKHSTAN, "ru": RUSSIA, "eu": EUROPE, "us": AMERICA}
+_CITIES = ("SP - SAO PAULO", "RJ - NITEROI", "MG - CONTAGEM", "BA - SALVADOR")
+
+
+def _brazilian(name: str, *, paper: Colour, ink: Colour, city: str, share: float) -> Layout:
+    """The gray plate with three letters and four digits, a place above them: issued until 2020, on the roads far longer."""
+    letters, digits = Token(("AAA",), 66.0, 50.0), Token(("0000",), 66.0, 50.0, 4.0)
+    line = Line(14.0, 386.0, 110.0, (letters, Token(("-",), 66.0, 26.0), digits))
+    return Layout("br", name, (400.0, 130.0), (line,), (Words(city, 200.0, 32.0, 17.0, ink),), ink=ink, paper=(paper, paper), share=share)
+
+
+BRAZIL = (
+    *(_brazilian(f"private {city[:2]}", paper=(176, 178, 180), ink=BLACK, city=city, share=1.0) for city in _CITIES),
+    _brazilian("for hire", paper=RED, ink=WHITE, city="SP - CAMPINAS", share=0.4),
+)
+
+LAYOUTS = {"kz": KAZAKHSTAN, "ru": RUSSIA, "eu": EUROPE, "us": AMERICA, "br": BRAZIL}

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from sr_geo.errors import SrGeoError
 from sr_geo.radiometry import Float
 from sr_geo.train.degradations import Degradation, degrade
 from sr_geo.train.samples.pool import Pool
@@ -57,20 +58,50 @@ class Batches(Dataset[Batch]):
         return patch.hr, lr, sigma
 
 
-def make_loader(batches: Batches, steps: range, *, workers: int, pinned: bool = False) -> DataLoader[Batch]:
-    """The batches of `steps` in order, made ahead by `workers` processes (0: by this one, when asked for).
+def make_loader(batches: Batches, steps: range, *, workers: int, pinned: bool = False) -> Iterator[Batch]:
+    """The batches of `steps` in order, made ahead by `workers` processes from now on (0: by this one, when asked for).
 
-    `pinned`: in memory that a GPU reads by itself, while the network goes on.
+    Args:
+        batches: of every step.
+        steps: those that are wanted.
+        workers: number of processes.
+        pinned: in memory that a GPU reads by itself, while the network goes on.
+
+    Raises:
+        SrGeoError: of whichever process made the batch, in its own words.
     """
-    return DataLoader(
-        batches,
-        batch_size=None,  # a step's batch is one item
-        sampler=steps,
-        num_workers=workers,
-        prefetch_factor=4 if workers else None,
-        persistent_workers=False,
-        pin_memory=pinned,
+    made = iter(
+        DataLoader(
+            _Told(batches),
+            batch_size=None,  # a step's batch is one item
+            sampler=steps,
+            num_workers=workers,
+            prefetch_factor=4 if workers else None,
+            persistent_workers=False,
+            pin_memory=pinned,
+        )
     )
+    return _raising(made)
+
+
+@dataclass(frozen=True)
+class _Told(Dataset["Batch | SrGeoError"]):
+    """Batches, with errors handed on as values: PyTorch would put the traceback of the other process into their words."""
+
+    batches: Batches
+
+    def __getitem__(self, step: int) -> Batch | SrGeoError:
+        try:
+            return self.batches[step]
+        except SrGeoError as error:
+            return error
+
+
+def _raising(made: Iterator[Batch | SrGeoError]) -> Iterator[Batch]:
+    for batch in made:
+        if isinstance(batch, SrGeoError):
+            raise batch
+        yield batch
 
 
 @contextmanager

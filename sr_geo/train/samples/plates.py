@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ MARGIN = 32
 
 @dataclass(frozen=True, slots=True)
 class Plates:
-    """Scenes with one plate each, without end."""
+    """Scenes with plates, without end."""
 
     countries: tuple[str, ...]
     width: tuple[float, float]
@@ -30,6 +31,7 @@ class Plates:
     order: tuple[int, ...] | None
     size: int
     kept: int = 0
+    stacked: int = 1
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -48,14 +50,17 @@ class Plates:
             row, column = (int(place) for place in rng.integers(MARGIN + 1, size=2))
             window = stored[:, row : row + size, column : column + size]
             return Patch(window.astype(np.float32) / np.float32(255.0), text=text)
-        plate = self.render(size, rng)
-        return Patch(self.in_bands(plate.picture), text=plate.text)
+        picture, text = self.render(size, rng)
+        return Patch(picture, text=text)
 
-    def render(self, size: int, rng: np.random.Generator) -> RenderedPlate:
-        """A new plate in a square picture."""
-        return render_plate(
-            rng, size=(size, size), width=float(rng.uniform(*self.width)), countries=self.countries, held_out=self.held_out_texts
-        )
+    def render(self, size: int, rng: np.random.Generator) -> tuple[Float, str]:
+        """A square picture ``(C, size, size)`` of new plates, each in a scene of its own above the next one's; their texts."""
+        edges = [size * part // self.stacked for part in range(self.stacked + 1)]
+        plates = [self._render_one((bottom - top, size), rng) for top, bottom in pairwise(edges)]
+        return self.in_bands(np.concatenate([plate.picture for plate in plates], axis=1)), " ".join(plate.text for plate in plates)
+
+    def _render_one(self, size: tuple[int, int], rng: np.random.Generator) -> RenderedPlate:
+        return render_plate(rng, size=size, width=float(rng.uniform(*self.width)), countries=self.countries, held_out=self.held_out_texts)
 
     def in_bands(self, x: Float) -> Float:
         """Red, green and blue as the bands of the model."""
@@ -76,9 +81,9 @@ class Plates:
 
 @cache
 def _keep(plates: Plates, size: int, number: int) -> tuple[NDArray[np.uint8], str]:
-    """Plate `number` in 8 bits and its text; the same one in all processes."""
-    plate = plates.render(size, np.random.default_rng([722, number]))
-    return np.rint(plates.in_bands(plate.picture) * 255.0).astype(np.uint8), plate.text
+    """Picture `number` in 8 bits and its text; the same one in all processes."""
+    picture, text = plates.render(size, np.random.default_rng([722, number]))
+    return np.rint(picture * 255.0).astype(np.uint8), text
 
 
 def open_plates(source: PlateSource, bands: Sequence[str], *, size: int) -> Plates:
@@ -92,6 +97,6 @@ def open_plates(source: PlateSource, bands: Sequence[str], *, size: int) -> Plat
         order = band_order(tuple(bands))
     except ValueError as error:
         raise TrainingDataError(f"source {source.name}: {error}") from error
-    plates = Plates(source.countries, source.width, source.count, source.held_out, order, size, source.kept)
+    plates = Plates(source.countries, source.width, source.count, source.held_out, order, size, source.kept, source.stacked)
     plates.render(32, np.random.default_rng(0))  # asks for every part that it needs, now rather than in a worker
     return plates

@@ -100,17 +100,19 @@ class PlateSource(AnySource):
 
     kind: Literal["plates"] = "plates"
     licence: str = "rendered; Barlow fonts, OFL-1.1"
-    countries: tuple[Literal["kz", "ru", "eu", "us"], ...] = Field(default=("kz", "ru", "eu", "us"), min_length=1)
+    countries: tuple[Literal["kz", "ru", "eu", "us", "br"], ...] = Field(default=("kz", "ru", "eu", "us"), min_length=1)
     """Equally likely, whatever the number of their layouts."""
     width: tuple[float, float] = (110.0, 300.0)
     """Range of a plate's width in high-resolution pixels."""
+    stacked: int = Field(default=1, gt=0)
+    """Plates of a sample, one above the other, so that most of its pixels are characters and not the car; training only."""
     count: int = Field(default=64, gt=0)
     """Plates of this source where it validates; training draws without end."""
     held_out: bool = False
     """Draw texts that training never sees: a tenth of all texts is kept back, told apart by a checksum."""
     kept: int = Field(default=0, ge=0)
-    """Number of different plates that training cuts its samples from, each drawn once by a process and then kept; 0: a new one for
-    every sample, which takes a core 30 ms."""
+    """Number of different pictures of plates that training cuts its samples from, each drawn once by a process and then kept; 0: a new one
+    for every sample, which takes a core 30 ms a plate."""
 
 
 class FieldSource(AnySource):

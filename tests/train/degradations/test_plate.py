@@ -5,6 +5,7 @@ import pytest
 
 from sr_geo.train.degradations import PlateDegradation, degrade
 from sr_geo.train.degradations.compression import BLOCK, video
+from sr_geo.train.degradations.photo import shrink
 
 
 def test_flat_gray_stays_within_its_noise() -> None:
@@ -48,3 +49,13 @@ def test_a_constant_survives_every_quantiser() -> None:
         coded = video(np.full((3, 32, 32), 0.4, np.float32), quantiser)
         assert coded.std() < 1e-5
         assert coded.mean() == pytest.approx(0.4, abs=0.05)
+
+
+def test_a_clean_share_is_reduced_and_nothing_else() -> None:
+    picture = np.random.default_rng(1).random((3, 32, 48), np.float32)
+    clean = shrink(picture, scale=4, levels=255)
+    made = [degrade(PlateDegradation(clean=0.5), picture, scale=4, rng=np.random.default_rng(seed))[0] for seed in range(40)]
+    same = sum(bool(np.array_equal(lr, clean)) for lr in made)
+    assert 10 <= same <= 30
+    filmed = [degrade(PlateDegradation(), picture, scale=4, rng=np.random.default_rng(seed))[0] for seed in range(8)]
+    assert not any(np.array_equal(lr, clean) for lr in filmed)

@@ -42,7 +42,7 @@ def test_only_what_is_asked_for_is_there(monkeypatch: pytest.MonkeyPatch) -> Non
     terms = objective(monkeypatch)(sr, hr, lr, sigma, average)
     assert list(terms) == ["pixel"]
     torch.testing.assert_close(terms["pixel"], l1_loss(sr, hr))
-    assert not objective(monkeypatch, pixel=0.0)(sr, hr, lr, sigma, average)
+    assert list(objective(monkeypatch, pixel=0.0, spectral_angle=1.0)(sr, hr, lr, sigma, average)) == ["spectral_angle"]
 
 
 def test_all_terms_have_a_gradient_for_the_enhanced_picture_alone(monkeypatch: pytest.MonkeyPatch) -> None:

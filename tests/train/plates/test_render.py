@@ -23,6 +23,7 @@ FORMATS = {
     "spain": r"\d{4}[B-DF-HJ-NP-TV-Z]{3}",
     "california": r"\d[A-Z]{3}\d{3}",
     "ohio": r"[A-Z]{3}\d{4}",
+    "br": r"[A-Z]{3}\d{4}",
 }
 
 

@@ -106,6 +106,27 @@ def test_plates_that_are_kept_are_few_and_the_same_for_all() -> None:
         np.testing.assert_allclose(other.hr[0], np.tensordot([0.299, 0.587, 0.114], one.hr, 1), atol=1.01 / 255)
 
 
+def test_plates_one_above_the_other_are_many_in_one_picture() -> None:
+    pytest.importorskip("fontpkg_barlow_condensed", reason="plates need the Barlow fonts")
+    one, three = (
+        open_pool(
+            [SOURCE.validate_python({"kind": "plates", "name": "plates", "width": [60, 70], "stacked": stacked})],
+            Path(),
+            ("red", "green", "blue"),
+            size=94,
+            scale=4,
+        )
+        for stacked in (1, 3)
+    )
+    assert len(one.draw(94, np.random.default_rng(3)).text.split()) == 1
+    patch = three.draw(94, np.random.default_rng(3))  # no multiple of three: no row may be lost
+    assert patch.hr.shape == (3, 94, 94)
+    assert len(set(patch.text.split())) == 3
+    # Each plate stands in a scene of its own, which ends where the next one begins.
+    jumps = np.abs(np.diff(patch.hr.mean((0, 2))))
+    assert jumps[[30, 61]].min() > np.median(jumps)
+
+
 def test_plates_and_photos_in_one_batch(tmp_path: Path) -> None:
     pytest.importorskip("fontpkg_barlow_condensed", reason="plates need the Barlow fonts")
     from PIL import Image
