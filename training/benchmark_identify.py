@@ -4,10 +4,12 @@
     python training/benchmark_identify.py --data DIR --method face-rgb-x4 --domain face      and a model, by name or as .onnx
 
 Test pictures are reduced so that the input has the given side, brought down by the domain's degradation, enlarged by each method,
-and matched with the true pictures of the test set (sr_geo/quality/identify.py says how). Writes training/results/identification.csv.
+and matched with the true pictures of the test set (sr_geo/quality/identify.py says how). Writes training/results/identification.csv: rows
+of the same domain, side, method and judge are replaced, all others stay.
 
 Domains: `medical` (test X-rays and CT slices), `satellite` (test rows of NAIP and of the Landsat mosaic, natural colours, blur of 1.6),
-`face` (test people, each picture by its own), `face-person` (smiling ones among the neutral ones), `plate` (by reading: sides are widths).
+`face` (test people, each picture by its own), `face-person` (smiling ones among the neutral ones), `plate` (real ones, by reading:
+sides are widths), `plate-rendered` (rendered ones with texts that training never draws; what is chosen by, so that real ones stay unseen).
 """
 
 import argparse
@@ -34,7 +36,9 @@ SIDES = {
     "face": (100, 50, 25, 16, 12, 8),
     "face-person": (100, 50, 33, 25, 16, 12),
     "plate": (64, 48, 32, 24, 20),
+    "plate-rendered": (64, 48, 40, 32, 25),
 }
+RENDERED = 120
 Method = Callable[[Float], Float]
 
 
@@ -96,11 +100,25 @@ def plates(data: Path) -> Iterator[Truth]:
             yield Truth(name, _unit(open_colours(path)), row["text"])
 
 
+def rendered(side: int) -> Iterator[Truth]:
+    """Plates with held-out texts, framed like the crops of real ones: their line of characters and little else."""
+    from sr_geo.train.plates import render_plate
+
+    height = round(0.3 * side / SCALE) * SCALE
+    for number in range(RENDERED):
+        rng = np.random.default_rng([723, number])
+        countries = ("kz", "ru", "eu", "us", "br")
+        plate = render_plate(rng, size=(height, side), width=0.77 * side, countries=countries, held_out=True, centred=True)
+        yield Truth(f"{number:03d}", _unit(_bytes(plate.picture)), plate.text)
+
+
 def truths(domain: str, data: Path, side: int) -> list[Truth]:
     """Test pictures of a domain at the size that makes an input of `side`."""
     fine = side * SCALE
     if domain == "satellite":
         return list(satellite(data, side=fine))
+    if domain == "plate-rendered":
+        return list(rendered(fine))
     found = {"medical": medical, "plate": plates}.get(domain, lambda root: faces(root, by_person=domain == "face-person"))(data)
     sized = []
     for truth in found:
@@ -196,13 +214,13 @@ def measure(domain: str, side: int, data: Path, methods: dict[str, Method], desc
         return
     inputs = [coarse(domain, truth.picture) for truth in found]
     made = {"truth": [truth.picture for truth in found]} | {name: [method(low) for low in inputs] for name, method in methods.items()}
-    judges = {"reader": None} if domain == "plate" else {descriptor.name: descriptor for descriptor in descriptors}
+    judges = {"reader": None} if domain.startswith("plate") else {descriptor.name: descriptor for descriptor in descriptors}
     for by, descriptor in judges.items():
         hits = {
             name: by_reading(found, pictures) if descriptor is None else by_descriptor(domain, found, pictures, descriptor)
             for name, pictures in made.items()
         }
-        if domain == "plate":  # of those whose truth is read
+        if domain.startswith("plate"):  # of those whose truth is read
             readable = hits["truth"]
             hits |= {f"{name}, readable": [hit for hit, known in zip(each, readable, strict=True) if known] for name, each in hits.items()}
         gallery = sum(truth.gallery for truth in found)
@@ -218,6 +236,39 @@ def _figures(found: Share) -> Row:
     return {"hits": found.hits, "count": found.count, "share": round(found.value, 4), "low": round(low, 4), "high": round(high, 4)}
 
 
+Key = tuple[str, ...]
+
+
+def key(row: Row) -> Key:
+    """What a row is about; there is one of each."""
+    return tuple(str(row[name]) for name in ("domain", "side", "method", "by"))
+
+
+def read_rows(path: Path) -> dict[Key, Row]:
+    """The rows of a table; none where there is no file yet."""
+    if not path.exists():
+        return {}
+    with path.open(encoding="utf-8", newline="") as stream:
+        found: list[Row] = [dict(row) for row in csv.DictReader(stream)]
+    return {key(row): row for row in found}
+
+
+def write_rows(path: Path, rows: dict[Key, Row]) -> None:
+    """The table by domain, the larger sides first, the judges as they come."""
+    domains = list(SIDES)
+    judges = list(dict.fromkeys(str(row["by"]) for row in rows.values()))
+
+    def place(row: Row) -> tuple[int, int, int]:
+        return domains.index(str(row["domain"])), -int(str(row["side"])), judges.index(str(row["by"]))
+
+    draft = path.with_suffix(".part")
+    with draft.open("w", encoding="utf-8", newline="") as stream:
+        table = csv.DictWriter(stream, COLUMNS)
+        table.writeheader()
+        table.writerows(sorted(rows.values(), key=place))
+    draft.replace(path)
+
+
 def main() -> None:
     """Measure what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -229,16 +280,14 @@ def main() -> None:
     given = parser.parse_args()
     methods: dict[str, Method] = {"bicubic": bicubic} | {Path(name).stem: network(name) for name in given.method}
     given.out.parent.mkdir(parents=True, exist_ok=True)
-    with given.out.open("w", encoding="utf-8", newline="") as stream:
-        table = csv.DictWriter(stream, COLUMNS)
-        table.writeheader()
-        for domain in given.domain or SIDES:
-            descriptors = () if domain == "plate" else (Faces(),) if domain.startswith("face") else patch_descriptors()
-            for side in given.side or SIDES[domain]:
-                for row in measure(domain, side, given.data, methods, descriptors):
-                    table.writerow(row)
-                    stream.flush()
-                    print(*row.values(), flush=True)
+    rows = read_rows(given.out)
+    for domain in given.domain or SIDES:
+        descriptors = () if domain.startswith("plate") else (Faces(),) if domain.startswith("face") else patch_descriptors()
+        for side in given.side or SIDES[domain]:
+            for row in measure(domain, side, given.data, methods, descriptors):
+                rows[key(row)] = row
+                print(*row.values(), flush=True)
+            write_rows(given.out, rows)
 
 
 if __name__ == "__main__":

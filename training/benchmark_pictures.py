@@ -8,7 +8,8 @@ Test pictures are brought down ×4 in two ways, enlarged by each method, rounded
   bicubic   antialiased bicubic reduction, rounded to 8 bits: the convention of the benchmarks
   trained   the degradation of the domain's recipe, seeded by the number of the picture (needs the extra `train`)
 
-Methods: bicubic and lanczos3 interpolation; `network`, what `sr-geo image` does by default for the domain. Means over the
+Methods: bicubic and lanczos3 interpolation; `network`, what `sr-geo image` does by default for the domain; `fidelity 0`, the same with
+that option, where the default holds the result to the input. Means over the
 pictures, 8 pixels off on every side: PSNR of the mean squared error of each picture (peak 255), SSIM (Gaussian window of 1.5 pixels),
 LPIPS 0.1 (AlexNet) of the middle 256 × 256 at most. Written to training/results/pictures.csv; what it holds of other domains stays.
 """
@@ -16,6 +17,7 @@ LPIPS 0.1 (AlexNet) of the middle 256 × 256 at most. Written to training/result
 import argparse
 import csv
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +109,8 @@ def rows(domain: str, model: str, data: Path, every: int) -> Iterator[dict[str, 
         "lanczos3": resized(Image.Resampling.LANCZOS, SCALE),
         "network": enlarger,
     }
+    if enlarger.optics is not None:
+        methods["fidelity 0"] = replace(enlarger, optics=None)
     found: dict[tuple[str, str, str], list[tuple[float, float, float]]] = {}
     for number, (test_set, path) in enumerate(test_files(domain, data)):
         truth = None if number % every else read(path, gray=gray)

@@ -4,6 +4,8 @@
     python training/benchmark_satellite.py --model satellite-rgbn-x4
     python training/ship.py runs/satellite-rgbn-x4 training/results/satellite-rgbn-x4.csv          with what was measured
 
+    python training/ship.py runs/face-rgb-x4 training/results/pictures.csv --int8 DIR              and an int8 twin, NAME-int8
+
 For X-rays, plates and faces `training/benchmark_pictures.py --domain … --model RUN/NAME.onnx` measures, into training/results/pictures.csv.
 
 The run's log (metrics.csv, recipe.json, data.json) is copied to training/results/runs/NAME.
@@ -15,9 +17,14 @@ import json
 import shutil
 from pathlib import Path
 
+import onnx
+
 from sr_geo.models.card import Quality
+from sr_geo.models.chart import TEST_SET, figure_of
+from sr_geo.models.session import open_model
+from sr_geo.train.checkpoint import export_checkpoint
 from sr_geo.train.command import export_run
-from sr_geo.train.export import sha256_of
+from sr_geo.train.export import sha256_of, write
 
 ROOT = Path(__file__).resolve().parents[1]
 WEIGHTS = ROOT / "sr_geo" / "models" / "weights"
@@ -62,18 +69,43 @@ def measured(path: Path, domain: str) -> list[Quality]:
     ]
 
 
+def add_figure(path: Path) -> Quality:
+    """Put into the card of a file what its network gains on the computed chart: `sr-geo models verify` holds it against that."""
+    upscaler = open_model(path, device="cpu", threads=1)
+    figure = figure_of(upscaler)
+    others = [known for known in upscaler.card.quality if known.test_set != TEST_SET]
+    write(onnx.load(path), upscaler.card.model_copy(update={"quality": (*others, figure)}), path)
+    return figure
+
+
+def name_twin(path: Path, name: str) -> None:
+    """Name an int8 export apart from the network it is a twin of; its figures are its own: what it loses, and the chart."""
+    card = open_model(path, device="cpu", threads=1).card
+    write(onnx.load(path), card.model_copy(update={"name": f"{name}-int8", "title": f"{card.title}, int8"}), path)
+
+
 def main() -> None:
     """Ship the run named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("results", type=Path, nargs="?", help="CSV of benchmark_satellite.py or benchmark_pictures.py")
+    parser.add_argument("--int8", type=Path, metavar="DIR", help="ship an int8 twin, too; DIR: root of the imagery of the run")
     arguments = parser.parse_args()
     recipe = json.loads((arguments.run / "recipe.json").read_text(encoding="utf-8"))
     name = recipe["name"]
     quality = measured(arguments.results, recipe["domain"]) if arguments.results else []
     difference = export_run(arguments.run, WEIGHTS / f"{name}.onnx", quality=quality)
+    made = [WEIGHTS / f"{name}.onnx"]
+    if arguments.int8:
+        twin = WEIGHTS / f"{name}-int8.onnx"
+        lost = export_checkpoint(arguments.run, twin, precision="int8", data=arguments.int8).psnr_lost
+        name_twin(twin, name)
+        made.append(twin)
+        print(f"{twin.stem}: loses {lost:.3f} dB of PSNR on held-out imagery")
     index = json.loads((WEIGHTS / "index.json").read_text(encoding="utf-8"))
-    index[name] = sha256_of(WEIGHTS / f"{name}.onnx")
+    for path in made:
+        add_figure(path)
+        index[path.stem] = sha256_of(path)
     (WEIGHTS / "index.json").write_text(json.dumps(dict(sorted(index.items())), indent=2) + "\n", encoding="utf-8")
     log = ROOT / "training" / "results" / "runs" / name
     log.mkdir(parents=True, exist_ok=True)
