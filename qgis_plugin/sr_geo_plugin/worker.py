@@ -159,6 +159,36 @@ def work_folder(where: str | Path | None = None) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextmanager
+def no_leftovers(*outputs: str | Path) -> Iterator[None]:
+    """Takes away what a run left that failed or was cancelled.
+
+    These are finished tiles, since a run from QGIS starts anew, and files that were whole just before it was stopped.
+
+    Args:
+        outputs: files of the run; what is empty is none. A folder stays, but for its tiles.
+    """
+    before = {Path(output): _stamp(Path(output)) for output in outputs if output}
+    try:
+        yield
+    except BaseException:
+        for path, stamp in before.items():
+            shutil.rmtree(path.with_name(f"{path.name}.part"), ignore_errors=True)
+            if path.is_file() and _stamp(path) != stamp:
+                with suppress(OSError):
+                    path.unlink()
+        raise
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """What is another one once a file was replaced; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
 def execute(  # noqa: C901 - one loop, with what may happen in it
     command: Sequence[str],
     *,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sr_geo_plugin.environment import Runtime, clean_environ
-from sr_geo_plugin.worker import _LAUNCH, Cancelled, Steps, WorkerError, execute, run, work_folder
+from sr_geo_plugin.worker import _LAUNCH, Cancelled, Steps, WorkerError, execute, no_leftovers, run, work_folder
 from tests.qgis.conftest import SAMPLE
 
 
@@ -310,3 +310,29 @@ def test_cancelling_the_toolkit_leaves_no_output(toolkit_python: Path, tmp_path:
         run(Runtime(toolkit_python, "1"), words, progress=lambda share, _: shares.append(share), cancelled=lambda: bool(shares))
     assert not (tmp_path / "out.tif").exists()
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("error", [Cancelled, WorkerError, KeyboardInterrupt])
+def test_a_run_that_was_stopped_leaves_what_was_there_before(tmp_path: Path, error: type[BaseException]) -> None:
+    made, untouched, replaced, folder = (tmp_path / name for name in ("made.tif", "untouched.tif", "replaced.tif", "fields"))
+    untouched.write_text("old")
+    replaced.write_text("old")
+    folder.mkdir()
+    (tmp_path / "made.tif.part").mkdir()
+
+    def work() -> None:
+        with no_leftovers(made, str(untouched), replaced, folder, ""):
+            made.write_text("whole")
+            (tmp_path / "new").write_text("whole")
+            (tmp_path / "new").replace(replaced)
+            raise error("stopped")
+
+    with pytest.raises(error):
+        work()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fields", "untouched.tif"]
+
+
+def test_a_run_that_ends_well_keeps_its_files(tmp_path: Path) -> None:
+    with no_leftovers(tmp_path / "made.tif"):
+        (tmp_path / "made.tif").write_text("whole")
+    assert (tmp_path / "made.tif").exists()

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -106,18 +105,6 @@ def failures() -> Iterator[None]:
 def copies() -> AbstractContextManager[Path]:
     """A folder for copies of layers that is gone at the end."""
     return work_folder(QgsProcessingUtils.tempFolder())
-
-
-@contextmanager
-def no_leftovers(*outputs: str | Path) -> Iterator[None]:
-    """Takes away the finished tiles of a run that failed or was cancelled: whoever runs it again from QGIS starts anew."""
-    try:
-        yield
-    except BaseException:
-        for output in outputs:
-            if output:
-                shutil.rmtree(f"{output}.part", ignore_errors=True)
-        raise
 
 
 def advanced(parameter: QgsProcessingParameterDefinition) -> QgsProcessingParameterDefinition:

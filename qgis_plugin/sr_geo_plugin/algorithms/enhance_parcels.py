@@ -17,9 +17,10 @@ from qgis.core import (
     QgsProcessingParameterFolderDestination,
 )
 
-from sr_geo_plugin.algorithms.base import copies, full, given, helped, no_leftovers
+from sr_geo_plugin.algorithms.base import copies, full, given, helped
 from sr_geo_plugin.algorithms.imaging import PARCELS_AS, ImagingAlgorithm
 from sr_geo_plugin.translation import tr
+from sr_geo_plugin.worker import no_leftovers
 
 
 class EnhanceParcels(ImagingAlgorithm):
@@ -86,7 +87,7 @@ class EnhanceParcels(ImagingAlgorithm):
         detail = self.destination(parameters, "DETAIL_MAP", context, "layer")
         table = self.destination(parameters, "TABLE", context, "layer")
         report = self.destination(parameters, "REPORT", context, "file")
-        with copies() as folder, no_leftovers(target):
+        with copies() as folder, no_leftovers(target, detail, table, report):
             extent = self.extent(parameters, context)
             parcels = self.parcels(folder, extent, parameters, context, feedback)
             source, bands = self.source(folder, extent, parameters, context, feedback)

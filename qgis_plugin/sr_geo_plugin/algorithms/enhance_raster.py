@@ -8,10 +8,11 @@ from typing import Any
 
 from qgis.core import QgsProcessingContext, QgsProcessingFeedback
 
-from sr_geo_plugin.algorithms.base import copies, failures, full, no_leftovers
+from sr_geo_plugin.algorithms.base import copies, failures, full
 from sr_geo_plugin.algorithms.imaging import ImagingAlgorithm
 from sr_geo_plugin.polygons import rectangle_file
 from sr_geo_plugin.translation import tr
+from sr_geo_plugin.worker import no_leftovers
 
 
 class EnhanceRaster(ImagingAlgorithm):
@@ -47,7 +48,7 @@ class EnhanceRaster(ImagingAlgorithm):
         output = self.destination(parameters, "OUTPUT", context, "layer")
         detail = self.destination(parameters, "DETAIL_MAP", context, "layer")
         report = self.destination(parameters, "REPORT", context, "file")
-        with copies() as folder, no_leftovers(output):
+        with copies() as folder, no_leftovers(output, detail, report):
             extent = self.extent(parameters, context)
             source, bands = self.source(folder, extent, parameters, context, feedback)
             words = ["enhance", source.path, full(output), "--overwrite", "--progress", "json", *bands, *self.options(parameters, context)]

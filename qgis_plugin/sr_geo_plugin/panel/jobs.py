@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from sr_geo_plugin.environment import Runtime
 from sr_geo_plugin.layers import RasterSource, or_none, raster_source
 from sr_geo_plugin.panel.task import BackgroundTask
 from sr_geo_plugin.translation import tr
-from sr_geo_plugin.worker import WorkerError, run, work_folder
+from sr_geo_plugin.worker import Cancelled, WorkerError, no_leftovers, run, work_folder
 
 PREVIEW_SIDE = 160
 """Pixels of the input that a preview shows along each side."""
@@ -161,18 +160,16 @@ def enhance(
     started = time.monotonic()
     detail = output.with_name(f"{output.stem}_detail.tif") if choice.detail_map else None
     table = output.with_name(f"{output.stem}_parcels.gpkg") if parcels is not None else None
-    with work_folder() as folder:
+    with work_folder() as folder, no_leftovers(output, *(path for path in (detail, table) if path is not None)):
         source = raster_source(layer, folder, feedback=task.feedback)
         words = ["enhance", source.path, str(output), "--overwrite", "--progress", "json", *choice.words(source)]
         if detail is not None:
             words += ["--detail-map", str(detail)]
         if parcels is not None and table is not None:
             words += choice.parcel_words(parcels, table)
-        try:
-            done = run(runtime, words, progress=task.progressed, cancelled=task.isCanceled, log=task.log)
-        except WorkerError:
-            shutil.rmtree(output.with_name(f"{output.name}.part"), ignore_errors=True)  # kept by the worker to go on from
-            raise
+        done = run(runtime, words, progress=task.progressed, cancelled=task.isCanceled, log=task.log)
+        if task.isCanceled():  # after the worker's last word
+            raise Cancelled
     _finish(done, output)
     return Made(output, detail, table, time.monotonic() - started)
 
