@@ -81,7 +81,7 @@ def train(
     are found by name. `sr-geo train new-region DIR` writes a recipe for your own rasters.
     """
     need_training()
-    from sr_geo.train.command import train_and_export
+    from sr_geo.train.command import shortfall, train_and_export
     from sr_geo.train.together import is_first
 
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # how processes find each other is nobody's concern
@@ -97,6 +97,8 @@ def train(
     if not first:
         return
     installed = _install(path) if install else None
+    if words := shortfall(path.parent):
+        ERR.print(f"warning: {words}")
     if progress == "json":
         json_line({"stage": "done", "model": str(path), "installed": installed and str(installed.path)})
     elif progress == "auto":

@@ -1,5 +1,7 @@
 """What `sr-geo train` does: a run from a recipe, and the ONNX file with its card."""
 
+import csv
+import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -59,6 +61,28 @@ def export_run(run: Path, path: Path, *, quality: Sequence[Quality] = ()) -> flo
         TrainingError: the folder holds no run, or ONNX Runtime disagrees with PyTorch.
     """
     return export_checkpoint(run, path, quality=quality).difference
+
+
+def shortfall(run: Path) -> str:
+    """One line where a run that started from another model ended below it on its validation; "" where it did not.
+
+    A model that leans to perception gives decibels away by design, so nothing is said of one.
+
+    Args:
+        run: folder of the run.
+    """
+    recipe = recipe_of_run(run)
+    if recipe.init is None or recipe.leaning == "perception":
+        return ""
+    with (run / "metrics.csv").open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    gains = [statistics.fmean(float(value) for name, value in row.items() if name.startswith("gain_db")) for row in rows]
+    if len(rows) < 2 or int(rows[0]["step"]) != 0 or gains[-1] >= gains[0]:
+        return ""
+    return (
+        f"{recipe.name}: {gains[-1]:+.2f} dB over bicubic on what was held out, the model that it started from {gains[0]:+.2f} dB; "
+        f"use that one ({recipe.init}), train for fewer steps, or give more imagery"
+    )
 
 
 def example_input(run: Path, data: Path) -> str:

@@ -16,7 +16,7 @@ from sr_geo.errors import OutputError, TrainingDataError
 from sr_geo.grid import Window
 from sr_geo.models import catalog
 from sr_geo.models.session import open_model
-from sr_geo.train.command import train_and_export
+from sr_geo.train.command import shortfall, train_and_export
 from sr_geo.train.recipe import Recipe, load_recipe
 from sr_geo.train.region import explain, make_plan, survey_folder, write_recipe
 from sr_geo.train.region.plan import choose_patch
@@ -245,3 +245,24 @@ def test_from_a_folder_to_a_model_with_a_name(shelf: Path, imagery: Path, tmp_pa
         "model": "third/second-x4.onnx",
         "installed": str(shelf / "second-x4.onnx"),
     }
+
+
+@pytest.mark.parametrize(
+    ("changes", "last", "said"),
+    [
+        ({"init": "satellite-rgb-x4"}, 2.4, True),
+        ({"init": "satellite-rgb-x4"}, 2.5, False),
+        ({"init": "satellite-rgb-x4", "leaning": "perception"}, 2.4, False),
+        ({}, 2.4, False),
+    ],
+)
+def test_a_model_below_the_one_it_started_from_is_told(
+    recipe: Recipe, tmp_path: Path, changes: dict[str, str], last: float, *, said: bool
+) -> None:
+    (tmp_path / "recipe.json").write_text(recipe.model_copy(update=changes).model_dump_json(), encoding="utf-8")
+    head = "step,seconds,loss,gain_db_sigma_1.2,gain_db_sigma_2.0"
+    rows = [head, "0,0.0,,2.0,3.0", "5,1.0,0.1,9.0,9.0", f"9,2.0,0.1,{last - 0.5},{last + 0.5}"]
+    (tmp_path / "metrics.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    words = shortfall(tmp_path)
+    assert bool(words) is said
+    assert not said or ("+2.40 dB" in words and "+2.50 dB" in words and "satellite-rgb-x4" in words)
