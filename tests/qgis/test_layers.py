@@ -216,6 +216,14 @@ def test_a_file_with_a_date_is_an_ordinary_file(farm: QgsRasterLayer, tmp_path: 
     assert raster_source(farm, tmp_path).path == str(FARM)
 
 
+def test_a_layer_that_changes_with_time_is_refused(farm: QgsRasterLayer, tmp_path: Path) -> None:
+    farm.dataProvider().temporalCapabilities().setHasTemporalCapabilities(True)  # as servers of many dates and meshes of weather have
+    assert raster_source(farm, tmp_path).path == str(FARM), "until it is switched on, QGIS shows one moment"
+    farm.temporalProperties().setIsActive(True)
+    with pytest.raises(WorkerError, match=r"farm: its picture changes with time; export the moment"):
+        raster_source(farm, tmp_path)
+
+
 def test_what_is_too_large_to_copy(farm: QgsRasterLayer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sr_geo_plugin.layers.MOST_PIXELS", 1000)
     farm.setCrs(QgsCoordinateReferenceSystem("EPSG:32643"))
