@@ -87,13 +87,13 @@ except Exception as error:
 
 
 @pytest.mark.parametrize(
-    ("way", "told"),
+    ("way", "told"),  # by the first process, which ends the other one: that may or may not come to say its own words
     [
-        ("nan", ["0 TrainingError another process: loss is nan (all) at step 2", "1 TrainingError loss is nan (all) at step 2"]),
-        ("death", ["0 TrainingError another process ended without a word, perhaps for lack of memory"]),
+        ("nan", "0 TrainingError another process: loss is nan (all) at step 2"),
+        ("death", "0 TrainingError another process ended without a word, perhaps for lack of memory"),
     ],
 )
-def test_a_failure_of_one_process_ends_both(way: str, told: list[str], recipe: Recipe, imagery: Path, tmp_path: Path) -> None:
+def test_a_failure_of_one_process_ends_both(way: str, told: str, recipe: Recipe, imagery: Path, tmp_path: Path) -> None:
     raw = recipe.model_dump(mode="json")
     perceptual = [{"network": "vgg16", "weights": "random", "taps": {"block1_conv2": 1.0}}]
     raw["losses"] = {"perceptual": perceptual, "adversarial": {"discriminator": {"family": "unet", "width": 2}}}
@@ -102,8 +102,7 @@ def test_a_failure_of_one_process_ends_both(way: str, told: list[str], recipe: R
     (tmp_path / "program.py").write_text(SCRIPT)
     done = start([str(tmp_path / "program.py"), str(tmp_path / "r.json"), str(imagery), way], tmp_path)
     assert done.returncode == 1, done.stderr
-    for line in told:
-        assert line in done.stdout
+    assert told in done.stdout
     assert (tmp_path / "run" / "state.safetensors").exists()  # that of step 2
 
 
