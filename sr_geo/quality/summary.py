@@ -17,10 +17,9 @@ from sr_geo.quality.report import BandFacts, ReportData, write_report
 from sr_geo.quality.view import View, read_view
 from sr_geo.raster.bands import Band
 from sr_geo.raster.enhance import Result, enhance_parcels
-from sr_geo.raster.job import is_input
+from sr_geo.raster.job import check_side_file
 from sr_geo.raster.options import Options, ParcelOptions, Progress
 from sr_geo.raster.scene import Scene
-from sr_geo.raster.target import check_target
 from sr_geo.raster.units import common_unit, described_unit
 
 CREDITS = {"itaipu_landsat8": "Landsat-8 image courtesy of the U.S. Geological Survey"}
@@ -59,10 +58,7 @@ def check_report(path: Path, others: Iterable[str | Path | None], *, overwrite: 
         OptionError: a name that cannot be meant.
         OutputError: with what to do.
     """
-    check_target(path, overwrite=overwrite)
-    for other in others:
-        if other is not None and (is_input(path, other) or str(Path(other).absolute()) == str(path.absolute())):
-            raise OptionError(f"{path}: is another file of this run; choose another name for the report")
+    check_side_file(path, others, what="report", overwrite=overwrite)
     if path.suffix.lower() not in (".html", ".htm"):  # nor could it be one of the files of the parcels, whose names are not known yet
         raise OptionError(f"{path}: an HTML page is written, expected a name that ends in .html; choose another name for the report")
 

@@ -181,3 +181,22 @@ def _is_result(path: Path) -> bool:
             return "SR_GEO_VERSION" in dataset.tags()
     except (RasterioError, OSError):
         return False
+
+
+def check_side_file(path: Path, others: Iterable[str | Path | None], *, what: str, overwrite: bool) -> None:
+    """Refuse a further file of a run that cannot be written, or that would take the place of another file of it, before any work is done.
+
+    Args:
+        path: of the file.
+        others: inputs and outputs of the run.
+        what: the file is, in words.
+        overwrite: the file may exist.
+
+    Raises:
+        OptionError: a name that cannot be meant.
+        OutputError: with what to do.
+    """
+    check_target(path, overwrite=overwrite)
+    for other in others:
+        if other is not None and (is_input(path, other) or str(Path(other).absolute()) == str(path.absolute())):
+            raise OptionError(f"{path}: is another file of this run; choose another name for the {what}")

@@ -10,8 +10,7 @@ import pandas as pd
 from pyproj import CRS
 
 from sr_geo.errors import OptionError, OutputError
-from sr_geo.raster.job import is_input
-from sr_geo.raster.target import check_target
+from sr_geo.raster.job import check_side_file
 from sr_geo.raster.zonal import ParcelRow
 
 
@@ -64,10 +63,7 @@ def check_table(path: Path, others: Iterable[str | Path | None], *, overwrite: b
     """
     if path.suffix.lower() not in (".csv", ".gpkg"):
         raise OptionError(f"{path.name}: parcel tables are written as .csv or .gpkg: give the file one of these endings")
-    check_target(path, overwrite=overwrite)
-    for other in others:
-        if other is not None and (is_input(path, other) or str(Path(other).absolute()) == str(path.absolute())):
-            raise OptionError(f"{path}: is another file of this run; choose another name for the parcel table")
+    check_side_file(path, others, what="parcel table", overwrite=overwrite)
 
 
 def _table(rows: Sequence[ParcelRow]) -> pd.DataFrame:
