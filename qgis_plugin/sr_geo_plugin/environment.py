@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import subprocess  # nosec B404 - the worker is a program of its own; no shell is ever used
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -257,8 +258,16 @@ class Plan:
     disk_mb: int
 
 
-SIZES = {"light": (190, 730), "gpu": (1_600, 3_600), "train": (900, 2_600)}
+SIZES = {"light": (190, 730), "gpu": (1_600, 2_400), "train": (900, 2_600)}
 """Megabytes to download and on the disk: of SR Geo itself, and what each part adds."""
+
+
+def nvidia_driver(host: Host | None = None) -> bool | None:
+    """Whether the driver of an NVIDIA graphics card is here, looked for as `sr-geo doctor` does; None where there can be none."""
+    host = host or Host.here()
+    if host.system == "Darwin":  # neither cards nor packages
+        return None
+    return shutil.which("nvidia-smi", path=host.environ.get("PATH", "")) is not None
 
 
 def bundled_wheel() -> Path | None:
@@ -290,7 +299,7 @@ def install_plan(
     """
     environment = environment or private_environment()
     python = str(python_in(environment, system))
-    extras = [name for name, wanted in (("gpu", gpu), ("train", train)) if wanted]
+    extras = ["train"] if train else []
     where = f" @ {wheel.absolute().as_uri()}" if isinstance(wheel, Path) else ""
     requirement = f"sr-geo[{','.join(extras)}]{where}" if extras else str(wheel)
     source = [] if offline is None else ["--no-index", "--find-links", str(offline)]
@@ -303,19 +312,31 @@ def install_plan(
         install = [python, "-m", "pip", "--disable-pip-version-check", "install", "--no-input", "--progress-bar", "off", *source]
         remove = [python, "-m", "pip", "uninstall", "-y"]
     steps = [*make, Step((*install, requirement), "install")]
-    if gpu:  # both packages own the same files; the one for GPUs must be written last
-        steps.append(Step((*remove, "onnxruntime", "onnxruntime-gpu"), "replace"))
+    if gpu:  # both packages own the same files: the one for GPUs, which the extra `gpu` would bring beside the other, must be written last
+        steps.append(Step((*remove, "onnxruntime"), "replace"))
         steps.append(Step((*install, "onnxruntime-gpu[cuda,cudnn]"), "replace"))
     steps.append(Step((python, "-m", "sr_geo.cli", "doctor"), "check"))
-    sizes = [SIZES["light"], *(SIZES[name] for name in extras)]
+    sizes = [SIZES[name] for name, wanted in (("light", True), ("gpu", gpu), ("train", train)) if wanted]
     return Plan(environment, tuple(steps), sum(size[0] for size in sizes), sum(size[1] for size in sizes))
 
 
-def install_environ(base: Mapping[str, str], proxy: str = "") -> dict[str, str]:
-    """The variables that the steps run with: the worker's, and the proxy, whose password so stands on no command line."""
+def install_environ(base: Mapping[str, str], proxy: str = "", direct: Iterable[str] = (), temporary: Path | None = None) -> dict[str, str]:
+    """The variables that the steps run with: the worker's, and the proxy, whose password so stands on no command line.
+
+    Args:
+        base: variables of QGIS.
+        proxy: ``http://user:password@host:port``; empty: as `base` has it.
+        direct: hosts that are asked without the proxy, besides those that `base` names.
+        temporary: folder for what is downloaded and unpacked on the way.
+    """
     environ = clean_environ(base)
+    if temporary is not None:
+        environ.update(dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(temporary)))
     if proxy:
-        environ.update(dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), proxy))
+        environ.update(dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"), proxy))
+        hosts = ",".join(filter(None, (environ.get("no_proxy") or environ.get("NO_PROXY"), *direct)))
+        if hosts:
+            environ.update(dict.fromkeys(("NO_PROXY", "no_proxy"), hosts))
     return environ
 
 

@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
+from urllib.parse import quote, urlsplit
 
 from sr_geo_plugin.environment import Plan, Step, bundled_wheel, clean_environ, data_folder, forget_runtimes, hide_password, install_environ
 from sr_geo_plugin.translation import tr
@@ -41,15 +43,17 @@ def install(
     plan: Plan,
     *,
     proxy: str = "",
+    direct: Sequence[str] = (),
     progress: Callable[[float, str], None],
     cancelled: Callable[[], bool],
     log: Callable[[str], None],
 ) -> None:
-    """Run the steps of a plan. What is half made when it fails or is cancelled is taken away again.
+    """Run the steps of a plan. When it fails or is cancelled, what is half made is taken away, and what was there before is back.
 
     Args:
         plan: of `environment.install_plan`.
         proxy: for downloads.
+        direct: hosts that are asked without it.
         progress: share done, and what is being done.
         cancelled: asked again and again.
         log: gets every line.
@@ -67,27 +71,59 @@ def install(
         raise WorkerError(words.format(folder=folder, reason=error.strerror)) from error
     with file:
         _note(file, f"{datetime.now().astimezone().isoformat(timespec='seconds')} {plan.environment}", log)
-        if free < plan.disk_mb:
+        needed = plan.disk_mb + plan.download_mb  # what was fetched goes at the end
+        if free < needed:
             words = tr("There are {free} MB free in {folder}, {needed} MB are needed: make room first.")
-            raise WorkerError(words.format(free=free, folder=folder, needed=plan.disk_mb))
+            raise WorkerError(words.format(free=free, folder=folder, needed=needed))
         forget_runtimes()
+        # Of its own: pip leaves hundreds of megabytes behind where it is stopped, and a system's folder in memory is small.
+        temporary = folder / "setup-temporary"
+        environ = install_environ(os.environ, proxy, direct, temporary)
+        _put_aside(plan.environment)
         try:
+            _delete(temporary)
+            with suppress(OSError):  # without it the system's own is used
+                temporary.mkdir()
             for number, step in enumerate(plan.steps):
                 progress(_share(number, plan), _doing(step.what))
                 _note(file, f"> {hide_password(step.command)}", log)
-                _step(step, install_environ(os.environ, proxy), folder, cancelled, lambda line: _note(file, line, log))
+                _step(step, environ, folder, cancelled, lambda line: _note(file, line, log))
+            with suppress(OSError):  # at once: half of it left would pass for a whole one next time
+                _aside(plan.environment).rename(temporary / "before")
+            _delete(_aside(plan.environment))
             progress(1.0, tr("Done."))
         except BaseException:
-            remove(plan.environment)
+            _delete(plan.environment)
+            with suppress(OSError):  # there was none
+                _aside(plan.environment).rename(plan.environment)
             raise
         finally:
+            _delete(temporary)
             forget_runtimes()
 
 
 def remove(environment: Path) -> None:
     """Take an environment away; what is in use stays, and is told nowhere: the next installation clears it."""
-    shutil.rmtree(environment, ignore_errors=True)
+    _delete(environment)
+    _delete(_aside(environment))
     forget_runtimes()
+
+
+def _aside(environment: Path) -> Path:
+    """Where the environment that is there waits until the new one works. After an installation that ended there is none."""
+    return environment.with_name(f"{environment.name}-before")
+
+
+def _put_aside(environment: Path) -> None:
+    if _aside(environment).exists():  # the last installation was broken off, by a power cut perhaps: what it made is not whole
+        _delete(environment)
+    else:
+        with suppress(OSError):  # there is none; or it is in use on Windows: then it is written over
+            environment.rename(_aside(environment))
+
+
+def _delete(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _share(number: int, plan: Plan) -> float:
@@ -125,9 +161,28 @@ def _step(step: Step, environ: dict[str, str], folder: Path, cancelled: Callable
         )
     elif what == "check":
         words = tr("SR Geo is installed, but does not work here: {reason}. The log has the details.").format(reason=reason)
+    elif "--no-index" in command:
+        words = tr(
+            "The folder of wheels is not enough: {reason}. Fill it with “pip wheel” on a machine of the same system and Python version, "
+            "or leave the field empty to download."
+        ).format(reason=reason)
     else:
-        words = tr("Installing failed: {reason}. Check the connection and the proxy, or choose a folder of wheels.").format(reason=reason)
+        words = _not_downloaded(text, reason)
     raise WorkerError(words, text)
+
+
+def _not_downloaded(text: str, reason: str) -> str:
+    """What to do where packages could not be fetched. pip ends with "no matching distribution" also where no proxy answers."""
+    if "dependencies for SOCKS" in text:
+        return tr("pip cannot use a SOCKS proxy: write an HTTP proxy into the field Proxy, or choose uv under Made with.")
+    if "407 Proxy" in text:
+        return tr("The proxy wants a name and a password: write them into the field Proxy, as http://user:password@host:port.")
+    if re.search(r"ProxyError|[Cc]annot connect to proxy|tunnel error", text):
+        return tr(
+            "The proxy does not answer, or does not let the packages through: correct the field Proxy, empty it where none is needed, or "
+            "choose a folder of wheels."
+        )
+    return tr("Installing failed: {reason}. Check the connection and the proxy, or choose a folder of wheels.").format(reason=reason)
 
 
 def _note(file: TextIO, line: str, log: Callable[[str], None]) -> None:
@@ -137,17 +192,29 @@ def _note(file: TextIO, line: str, log: Callable[[str], None]) -> None:
     log(line)
 
 
-def system_proxy(environ: dict[str, str] | None = None) -> str:
-    """The proxy that QGIS uses, as ``http://user:password@host:port``; empty where it uses none, or only the system's."""
-    from urllib.parse import quote
+def system_proxy() -> str:
+    """The proxy that QGIS uses, as ``http://user:password@host:port``; empty where it uses none."""
+    from qgis.core import QgsNetworkAccessManager
+    from qgis.PyQt.QtNetwork import QNetworkProxy
 
-    from qgis.core import QgsSettings
-
-    ask: Any = QgsSettings().value
-    if not ask("proxy/proxyEnabled", False, type=bool) or str(ask("proxy/proxyType", "")) not in ("HttpProxy", "HttpCachingProxy"):
-        kept = clean_environ(environ if environ is not None else os.environ)
+    proxy = QgsNetworkAccessManager.instance().fallbackProxy()
+    schemes = {
+        QNetworkProxy.ProxyType.HttpProxy: "http",
+        QNetworkProxy.ProxyType.HttpCachingProxy: "http",
+        QNetworkProxy.ProxyType.Socks5Proxy: "socks5h",
+    }
+    scheme = schemes.get(proxy.type(), "")
+    if not scheme or not proxy.hostName():
+        kept = clean_environ(os.environ)
         return kept.get("HTTPS_PROXY") or kept.get("https_proxy") or ""
-    host, port = str(ask("proxy/proxyHost", "")), str(ask("proxy/proxyPort", ""))
-    user, password = str(ask("proxy/proxyUser", "")), str(ask("proxy/proxyPassword", ""))
-    login = f"{quote(user, safe='')}:{quote(password, safe='')}@" if user else ""
-    return f"http://{login}{host}{':' + port if port else ''}" if host else ""
+    login = f"{quote(proxy.user(), safe='')}:{quote(proxy.password(), safe='')}@" if proxy.user() else ""
+    return f"{scheme}://{login}{proxy.hostName()}{f':{proxy.port()}' if proxy.port() else ''}"
+
+
+def direct_hosts() -> list[str]:
+    """Hosts that QGIS asks without its proxy. QGIS has beginnings of addresses there, pip and uv take whole hosts."""
+    from qgis.core import QgsNetworkAccessManager
+
+    network = QgsNetworkAccessManager.instance()
+    named = [urlsplit(url if "://" in url else f"//{url}").hostname for url in (*network.excludeList(), *network.noProxyList())]
+    return list(dict.fromkeys(host for host in named if host))

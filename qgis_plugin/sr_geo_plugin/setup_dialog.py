@@ -46,6 +46,7 @@ from sr_geo_plugin.environment import (
     hide_password,
     host_pythons,
     install_plan,
+    nvidia_driver,
     private_environment,
 )
 from sr_geo_plugin.panel.task import BackgroundTask
@@ -114,6 +115,9 @@ class SetUpDialog(QDialog):
         words.setWordWrap(True)
         self.makers = QComboBox(page)
         self.gpu = QCheckBox(tr("for an NVIDIA graphics card"), page)
+        if nvidia_driver() is None:
+            self.gpu.setEnabled(False)
+            self.gpu.setToolTip(tr("There is no ONNX Runtime for NVIDIA graphics cards on this system."))
         self.train = QCheckBox(tr("with training of regional models"), page)
         self.offline = QgsFileWidget(page)
         self.offline.setStorageMode(QgsFileWidget.StorageMode.GetDirectory)
@@ -122,7 +126,7 @@ class SetUpDialog(QDialog):
         )
         self.proxy = QLineEdit(page)
         self.proxy.setPlaceholderText("http://user:password@host:port")
-        self.proxy.setEchoMode(QLineEdit.EchoMode.PasswordEchoOnEdit)
+        self.proxy.editingFinished.connect(self._hide_password)
         self.plan = QTextBrowser(page)
         self.install = _button(tr("Install"), self._install)
         self.remove = _button(tr("Remove"), self._remove)
@@ -204,11 +208,13 @@ class SetUpDialog(QDialog):
         """Show how things stand; looks for interpreters, unless something is going on."""
         if self._task is not None:
             return
+        if not self.proxy.isModified():  # QGIS's settings may have changed since; what was typed here stays
+            self.proxy.setText(installer.system_proxy())
+            self._hide_password()
+        self.existing.setFilePath(settings.chosen_python())
         if self._makers:
             self._show_state()
             return
-        if not self.proxy.text():
-            self.proxy.setText(installer.system_proxy())
         self.status.setText(tr("Looking for what is installed…"))
 
         def look(task: BackgroundTask) -> list[Maker]:
@@ -235,7 +241,6 @@ class SetUpDialog(QDialog):
         else:
             words = tr("SR Geo {version} is ready: {python}").format(version=runtime.version, python=runtime.python)
             self.status.setText(f"<b>{html.escape(words)}</b>")
-        self.existing.setFilePath(settings.chosen_python())
         there = private_environment().exists()
         self.install.setText(tr("Repair") if there else tr("Install"))
         self._enable()
@@ -291,7 +296,14 @@ class SetUpDialog(QDialog):
             )
             steps = "".join(f"<li><code>{html.escape(hide_password(step.command))}</code></li>" for step in plan.steps)
             about = words.format(download=plan.download_mb, disk=plan.disk_mb, folder=plan.environment)
-            self.plan.setHtml(f"{html.escape(about)}<ol>{steps}</ol>")
+            notice = ""
+            if self.gpu.isChecked() and not nvidia_driver():
+                notice = tr(
+                    "No driver of an NVIDIA graphics card was found on this machine. Everything works all the same, but runs stay on the "
+                    "processor until a driver is installed."
+                )
+                notice = f"<p><b>{html.escape(notice)}</b></p>"
+            self.plan.setHtml(f"{notice}{html.escape(about)}<ol>{steps}</ol>")
         self._enable()
 
     def _choose_maker(self) -> None:
@@ -319,6 +331,11 @@ class SetUpDialog(QDialog):
             offline=Path(offline) if offline else None,
         )
 
+    def _hide_password(self) -> None:
+        """An address can be read, one with a password only while it is written. Not for mid writing: Qt would clear the field."""
+        hidden = "@" in self.proxy.text()
+        self.proxy.setEchoMode(QLineEdit.EchoMode.PasswordEchoOnEdit if hidden else QLineEdit.EchoMode.Normal)
+
     # What the buttons do
 
     def _install(self) -> None:
@@ -330,16 +347,19 @@ class SetUpDialog(QDialog):
         except WorkerError as error:
             self._failed(error)
             return
-        proxy = self.proxy.text().strip()
+        proxy, direct = self.proxy.text().strip(), installer.direct_hosts()
         self.log.clear()
-        self._start(
-            tr("SR Geo: installing"),
-            lambda task: installer.install(plan, proxy=proxy, progress=task.progressed, cancelled=task.isCanceled, log=self._line(task)),
-            self._installed,
-        )
+
+        def install(task: BackgroundTask) -> None:
+            installer.install(
+                plan, proxy=proxy, direct=direct, progress=task.progressed, cancelled=task.isCanceled, log=self._line(task)
+            )
+
+        self._start(tr("SR Geo: installing"), install, self._installed)
 
     def _installed(self, _: object) -> None:
         settings.choose_python("")
+        self.existing.setFilePath("")
         self.log.appendPlainText(tr("Done."))
         self._show_state()
         self.changed.emit()
@@ -431,11 +451,15 @@ class SetUpDialog(QDialog):
         return task.line.emit
 
     def _said(self, share: float, words: str) -> None:
+        if self._task is None or self._task.isCanceled():
+            return
         self.progress.setValue(round(100 * share))
         self.progress.setFormat(words.replace("%", "%%"))
 
     def _cancel(self) -> None:
         if self._task is not None:
+            self.cancel.setEnabled(False)  # it may take some seconds until all is taken away
+            self.progress.setFormat(tr("Cancelling…"))
             self._task.cancel()
 
     def shut_down(self) -> None:

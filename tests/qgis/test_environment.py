@@ -240,10 +240,10 @@ def test_offline_nothing_is_asked_of_the_net(maker: Maker, tmp_path: Path) -> No
 def test_on_a_gpu_the_right_package_is_written_last(maker: Maker, tmp_path: Path) -> None:
     plan = install_plan(maker, "sr-geo", environment=tmp_path, gpu=True, train=True)
     assert [step.what for step in plan.steps] == ["make", "install", "replace", "replace", "check"]
-    assert plan.steps[1].command[-1] == "sr-geo[gpu,train]"
+    assert plan.steps[1].command[-1] == "sr-geo[train]", "the package for GPUs is fetched once"
     wheel = tmp_path / "sr_geo-1-py3-none-any.whl"
-    assert install_plan(maker, wheel, environment=tmp_path, gpu=True).steps[1].command[-1] == f"sr-geo[gpu] @ {wheel.as_uri()}"
-    assert plan.steps[2].command[-2:] == ("onnxruntime", "onnxruntime-gpu")
+    assert install_plan(maker, wheel, environment=tmp_path, train=True).steps[1].command[-1] == f"sr-geo[train] @ {wheel.as_uri()}"
+    assert plan.steps[2].command[-1] == "onnxruntime"
     assert plan.steps[3].command[-1] == "onnxruntime-gpu[cuda,cudnn]"
     assert plan.disk_mb > install_plan(maker, "sr-geo", environment=tmp_path).disk_mb
 
@@ -253,6 +253,28 @@ def test_a_proxy_is_used_and_its_password_not_shown() -> None:
     environ = environment.install_environ({"PATH": "/usr/bin", "PYTHONPATH": "/x"}, proxy)
     assert (environ["HTTPS_PROXY"], "PYTHONPATH" in environ) == (proxy, False)
     assert hide_password(["pip", "--proxy", proxy, "a b"]) == 'pip --proxy http://ana:…@proxy:3128 "a b"'
+
+
+def test_hosts_that_need_no_proxy_are_asked_without_it() -> None:
+    base = {"no_proxy": "localhost"}
+    environ = environment.install_environ(base, "http://proxy:3128", ["mirror.example.org"])
+    assert (environ["NO_PROXY"], environ["no_proxy"]) == ("localhost,mirror.example.org",) * 2
+    assert "NO_PROXY" not in environment.install_environ({}, "http://proxy:3128")
+    assert environment.install_environ(base, "", ["mirror.example.org"])["no_proxy"] == "localhost", "nothing is changed without a proxy"
+
+
+def test_what_is_unpacked_on_the_way_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    environ = environment.install_environ({"TMPDIR": "/tmp"}, temporary=tmp_path)
+    assert {environ[name] for name in ("TMPDIR", "TEMP", "TMP")} == {str(tmp_path)}
+
+
+def test_whether_there_is_a_graphics_card(tmp_path: Path) -> None:
+    assert environment.nvidia_driver(Host("Linux", {"PATH": str(tmp_path)}, "/persons/ana")) is False
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    assert environment.nvidia_driver(Host("Linux", {"PATH": str(tmp_path)}, "/persons/ana")) is True
+    assert environment.nvidia_driver(MAC) is None
 
 
 def test_the_plan_for_windows_names_its_interpreter(tmp_path: Path) -> None:

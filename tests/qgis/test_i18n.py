@@ -21,6 +21,7 @@ SAME_EVERYWHERE = {"SR Geo", "{layer} ×4", "GeoTIFF (*.tif)", "PSNR, dB"}
 ENGLISH_NAMES = {
     "SR", "Geo", "QGIS", "Python", "NVIDIA", "GeoTIFF", "Cloud", "Optimized", "PSNR", "SSIM", "ERGAS", "NDVI", "Sentinel", "Landsat",
     "CSV", "pip", "wheel", "wheels", "uv", "python", "org", "auto", "tif", "csv", "html", "loop", "iterations", "NIR",
+    "SOCKS", "HTTP", "http", "user", "password", "host", "port", "ONNX", "Runtime",
     "r", "g", "b", "nir", "SR_GEO_QGIS_DATA",
 }  # fmt: skip
 SHOWN_BY = {

@@ -95,6 +95,35 @@ def test_a_step_that_fails_leaves_nothing_half_made(tmp_path: Path, what: str, w
     assert "no network" in installer.log_file().read_text(encoding="utf-8")
 
 
+REFUSED = "broken by 'ProxyError('Cannot connect to proxy.', NewConnectionError('… [Errno 111] Connection refused'))': /simple/affine/"
+TUNNEL = "ProxyError('Cannot connect to proxy.', OSError('Tunnel connection failed: 407 Proxy Authentication Required'))"
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (REFUSED, "The proxy does not answer, or does not let the packages through: correct the field Proxy"),
+        (TUNNEL, "wants a name and a password"),
+        ("pip._vendor.requests.exceptions.InvalidSchema: Missing dependencies for SOCKS support.", "pip cannot use a SOCKS proxy"),
+        ("  Downloading affine-3.0.1-py3-none-any.whl (407 kB)", "Installing failed: ERROR: No matching distribution found for affine"),
+    ],
+)
+def test_a_proxy_in_the_way_is_named(tmp_path: Path, said: str, words: str) -> None:
+    """pip itself ends as if there were no such package."""
+    body = f'cat <<"END"\n{said}\nERROR: No matching distribution found for affine>=3.0\nEND\nexit 1'
+    plan = Plan(private_environment(), (step(tmp_path, body, "install"),), 1, 1)
+    with pytest.raises(WorkerError, match=words):
+        installer.install(plan, proxy="http://proxy:3128", progress=ignore_progress, cancelled=never_cancelled, log=ignore_line)
+
+
+def test_what_the_folder_of_wheels_lacks_is_named(maker: Maker, tmp_path: Path) -> None:
+    (tmp_path / "wheels").mkdir()
+    plan = install_plan(maker, "sr-geo", offline=tmp_path / "wheels")
+    with pytest.raises(WorkerError, match=r"The folder of wheels is not enough: .*sr-geo"):
+        installer.install(plan, progress=ignore_progress, cancelled=never_cancelled, log=ignore_line)
+    assert not private_environment().exists()
+
+
 def test_what_the_check_found_missing_is_told(tmp_path: Path) -> None:
     said = "echo 'ok       python   3.12'; echo 'missing  rasterio not installed'; echo 'warn     gpu      none'; exit 1"
     plan = Plan(private_environment(), (step(tmp_path, said, "check"),), 1, 1)
@@ -109,6 +138,39 @@ def test_cancel_takes_away_what_is_half_made(tmp_path: Path) -> None:
     with pytest.raises(Cancelled):
         installer.install(plan, progress=ignore_progress, cancelled=lambda: "begun" in said, log=said.append)
     assert not made.exists()
+
+
+@pytest.mark.parametrize("broken_off_before", [False, True])
+def test_a_repair_that_fails_takes_nothing_away(tmp_path: Path, *, broken_off_before: bool) -> None:
+    made = private_environment()
+    made.mkdir(parents=True)
+    (made / "works").touch()
+    if broken_off_before:  # QGIS was ended in mid installation
+        made.rename(made.with_name("environment-before"))
+        made.mkdir()
+        (made / "half").touch()
+    plan = Plan(made, (step(tmp_path, f'test ! -e "{made}" && mkdir "{made}" && exit 1', "make"),), 1, 1)
+    with pytest.raises(WorkerError):
+        installer.install(plan, progress=ignore_progress, cancelled=never_cancelled, log=ignore_line)
+    assert [path.name for path in made.iterdir()] == ["works"]
+    good = Plan(made, (step(tmp_path, f'mkdir "{made}" && touch "{made}/new"', "make"),), 1, 1)
+    installer.install(good, progress=ignore_progress, cancelled=never_cancelled, log=ignore_line)
+    assert [path.name for path in made.iterdir()] == ["new"]
+    assert sorted(path.name for path in made.parent.iterdir()) == ["environment", "setup.log"]
+    installer.remove(made)
+    assert not made.exists()
+
+
+def test_nothing_is_left_of_what_was_fetched(tmp_path: Path) -> None:
+    """pip does not clear its temporary folders where it is stopped: hundreds of megabytes."""
+    said: list[str] = []
+    body = 'touch "$TMPDIR/wheel"; echo "$TMPDIR"; test -f "$TMPDIR/wheel" && echo begun; sleep 60'
+    plan = Plan(private_environment(), (step(tmp_path, body, "install"),), 1, 1)
+    with pytest.raises(Cancelled):
+        installer.install(plan, progress=ignore_progress, cancelled=lambda: "begun" in said, log=said.append)
+    folder = Path(said[said.index("begun") - 1])
+    assert folder.parent == private_environment().parent
+    assert [path.name for path in folder.parent.iterdir()] == ["setup.log"]
 
 
 def test_a_full_disk_is_told_before_anything_is_done(tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
 """The zip, and what the plugin site asks of it."""
 
 import configparser
+import importlib.util
 import re
 import subprocess
 import sys
 import zipfile
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -53,6 +55,44 @@ def test_metadata_says_what_the_site_and_qgis_want(metadata: configparser.Sectio
     for key in ("name", "description", "about", "author", "license", "tags", "category"):
         assert metadata[key].strip(), key
     assert "DEPENDENCIES" in metadata["about"], "the site asks for them there"
+
+
+@pytest.fixture(scope="module")
+def packer() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_plugin", PLUGIN / "make_plugin.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_addresses_come_from_the_wheel(packer: ModuleType, tmp_path: Path) -> None:
+    about = """Metadata-Version: 2.4
+Name: sr-geo
+Project-URL: Homepage, https://example.org/
+Project-URL: Issues, https://example.org/issues
+Project-URL: Repository, https://example.org/code
+Author-email: The SR Geo authors <authors@example.org>
+
+Author-email: not@this.one
+"""
+    with zipfile.ZipFile(tmp_path / "sr_geo-1-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("sr_geo-1.dist-info/METADATA", about)
+    known = packer.addresses(tmp_path / "sr_geo-1-py3-none-any.whl")
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read_string(packer.filled((FOLDER / "metadata.txt").read_text(encoding="utf-8"), known))
+    section = parser["general"]
+    # What the plugin site refuses an upload without (qgis-plugins, validator.py).
+    for key in ("name", "description", "version", "qgisMinimumVersion", "author", "email", "about", "tracker", "repository", "homepage"):
+        assert section[key].strip(), key
+    assert (section["email"], section["tracker"]) == ("authors@example.org", "https://example.org/issues")
+    assert section["changelog"].strip().startswith("0.1.0")
+
+
+def test_without_addresses_metadata_stays_as_it_is(packer: ModuleType) -> None:
+    text = (FOLDER / "metadata.txt").read_text(encoding="utf-8")
+    assert packer.filled(text, {}) == text
 
 
 @pytest.mark.parametrize("tool", ["bandit", "flake8"])

@@ -1,12 +1,12 @@
 """The page of Set up: what it shows and what its buttons do."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from qgis.core import QgsApplication, QgsSettings
+from qgis.core import QgsApplication, QgsNetworkAccessManager, QgsSettings
 from qgis.PyQt.QtWidgets import QFileDialog, QMessageBox
 
 from sr_geo_plugin import installer, settings
@@ -54,20 +54,89 @@ def test_what_it_will_do_is_shown_before_anything_is_done(dialog: SetUpDialog) -
     assert not private_environment().exists()
 
 
+def test_a_graphics_card_that_is_not_there(dialog: SetUpDialog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sr_geo_plugin.setup_dialog.nvidia_driver", lambda: False)
+    assert "No driver" not in dialog.plan.toPlainText()
+    dialog.gpu.setChecked(True)
+    assert "No driver of an NVIDIA graphics card was found" in dialog.plan.toPlainText()
+    monkeypatch.setattr("sr_geo_plugin.setup_dialog.nvidia_driver", lambda: True)
+    dialog._show_plan()
+    assert "No driver" not in dialog.plan.toPlainText()
+
+
+@pytest.mark.parametrize(("driver", "offered"), [(None, False), (False, True), (True, True)])
+def test_where_there_can_be_no_graphics_card_none_is_offered(
+    qtbot: Any, monkeypatch: pytest.MonkeyPatch, driver: "bool | None", *, offered: bool
+) -> None:
+    monkeypatch.setattr("sr_geo_plugin.setup_dialog.nvidia_driver", lambda: driver)
+    page = SetUpDialog()
+    qtbot.addWidget(page)
+    assert page.gpu.isEnabled() is offered
+
+
+@pytest.fixture
+def network() -> Iterator[Callable[..., None]]:
+    """Sets QGIS's own proxy, as its options do."""
+    names = ("proxyEnabled", "proxyType", "proxyHost", "proxyPort", "proxyUser", "proxyPassword", "noProxyUrls", "proxyExcludedUrls")
+
+    def chosen(**values: Any) -> None:
+        for name in names:
+            QgsSettings().remove(f"proxy/{name}")
+        for name, value in values.items():
+            QgsSettings().setValue(f"proxy/{name}", value)
+        QgsNetworkAccessManager.instance().setupDefaultProxyAndCache()
+
+    yield chosen
+    chosen()
+
+
+def test_the_proxy_is_that_of_qgis_also_when_it_is_changed_later(dialog: SetUpDialog, qtbot: Any, network: Callable[..., None]) -> None:
+    network(proxyEnabled=True, proxyType="HttpProxy", proxyHost="proxy", proxyPort="3128")
+    dialog.refresh()
+    assert dialog.proxy.text() == "http://proxy:3128"
+    assert dialog.proxy.displayText() == "http://proxy:3128", "it can be read"
+    network(proxyEnabled=True, proxyType="HttpProxy", proxyHost="proxy", proxyPort="8080", proxyUser="ana", proxyPassword="p@ss")
+    dialog.refresh()
+    assert dialog.proxy.text() == "http://ana:p%40ss@proxy:8080"
+    assert "ana" not in dialog.proxy.displayText(), "a password is hidden"
+    dialog.proxy.clear()
+    qtbot.keyClicks(dialog.proxy, "http://mine:1")
+    dialog.refresh()
+    assert dialog.proxy.text() == "http://mine:1", "what was typed stays"
+
+
+def test_other_kinds_of_proxy(network: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HTTPS_PROXY", raising=False)
+    monkeypatch.delenv("https_proxy", raising=False)
+    network(proxyEnabled=True, proxyType="Socks5Proxy", proxyHost="proxy", proxyPort="1080")
+    assert installer.system_proxy() == "socks5h://proxy:1080"
+    network(proxyEnabled=False, proxyType="HttpProxy", proxyHost="proxy", proxyPort="3128")
+    assert installer.system_proxy() == ""
+    monkeypatch.setenv("HTTPS_PROXY", "http://system:3128")
+    assert installer.system_proxy() == "http://system:3128"
+
+
+def test_addresses_that_qgis_asks_without_its_proxy(network: Callable[..., None]) -> None:
+    urls = ["https://mirror.example.org/simple", "intranet.example.org:8080", "URL"]
+    network(proxyEnabled=True, proxyType="HttpProxy", proxyHost="proxy", proxyPort="3128", noProxyUrls=urls)
+    assert installer.direct_hosts() == ["mirror.example.org", "intranet.example.org", "url"]
+
+
 def test_installing_runs_the_plan_in_the_background(dialog: SetUpDialog, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     plans = []
 
-    def install(plan: Any, *, proxy: str, progress: Any, cancelled: Any, log: Any) -> None:
-        plans.append((plan, proxy))
+    def install(plan: Any, *, proxy: str, direct: list[str], progress: Any, cancelled: Any, log: Any) -> None:
+        plans.append((plan, proxy, direct))
         progress(0.5, "half")
         log("a line")
 
     monkeypatch.setattr(installer, "install", install)
+    monkeypatch.setattr(installer, "direct_hosts", lambda: ["mirror.example.org"])
     dialog.proxy.setText("http://proxy:3128")
     with qtbot.waitSignal(dialog.changed, timeout=20_000):
         dialog.install.click()
-    ((plan, proxy),) = plans
-    assert proxy == "http://proxy:3128"
+    ((plan, proxy, direct),) = plans
+    assert (proxy, direct) == ("http://proxy:3128", ["mirror.example.org"])
     assert plan.steps[0].command[0] == "/usr/bin/python3.12"
     qtbot.waitUntil(lambda: "a line" in dialog.log.toPlainText(), timeout=20_000)
 
@@ -75,7 +144,7 @@ def test_installing_runs_the_plan_in_the_background(dialog: SetUpDialog, qtbot: 
 def test_cancel(dialog: SetUpDialog, qtbot: Any, monkeypatch: pytest.MonkeyPatch, warned: list[str]) -> None:
     from sr_geo_plugin.worker import Cancelled
 
-    def install(plan: Any, *, proxy: str, progress: Any, cancelled: Any, log: Any) -> None:
+    def install(plan: Any, *, progress: Any, cancelled: Any, log: Any, **_: Any) -> None:
         log("begun")
         qtbot_free_wait(cancelled)
         raise Cancelled
@@ -86,6 +155,8 @@ def test_cancel(dialog: SetUpDialog, qtbot: Any, monkeypatch: pytest.MonkeyPatch
     assert dialog.cancel.isEnabled()
     assert not dialog.install.isEnabled()
     dialog.cancel.click()
+    assert dialog.progress.format() == "Cancelling…"
+    assert not dialog.cancel.isEnabled()
     qtbot.waitUntil(dialog.install.isEnabled, timeout=20_000)
     assert warned == [], "what the user stopped is no failure"
 
@@ -116,6 +187,7 @@ def test_an_existing_python(dialog: SetUpDialog, qtbot: Any, toolkit_python: Pat
     dialog.use.click()
     qtbot.waitUntil(lambda: bool(warned), timeout=60_000)
     assert "no Python with SR Geo" in warned[0]
+    assert dialog.existing.filePath() == str(tmp_path), "to be corrected"
     assert settings.chosen_python() == ""
     dialog.existing.setFilePath(str(toolkit_python))
     dialog.use.click()
@@ -180,7 +252,7 @@ def test_the_page_goes_with_the_plugin_in_mid_installation(dialog: SetUpDialog, 
 
     seen: list[str] = []
 
-    def install(plan: Any, *, proxy: str, progress: Any, cancelled: Any, log: Any) -> None:
+    def install(plan: Any, *, progress: Any, cancelled: Any, log: Any, **_: Any) -> None:
         seen.append("begun")
         qtbot_free_wait(cancelled)
         seen.append("ended")

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from sr_geo.train.command import export_run
 from sr_geo.train.loop import Progress, begin, train
 from sr_geo.train.losses import objective
-from sr_geo.train.losses.structure import DistsTerm
+from sr_geo.train.losses.learnt import DistsTerm, LpipsTerm
 from sr_geo.train.perceptual import term
 from sr_geo.train.recipe import Recipe, load_recipe
 from sr_geo.train.start import find_start
@@ -83,7 +83,8 @@ def loaded_once() -> object:
     """Random perceptual networks are the same for every recipe: making them anew would take most of the time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(term, "load_backbone", cache(term.load_backbone))
-        patch.setattr(objective, "DistsTerm", partial(DistsTerm, source="random"))  # a recipe has no say in its weights
+        for learnt in (DistsTerm, LpipsTerm):  # a recipe has no say in their weights
+            patch.setattr(objective, learnt.__name__, partial(learnt, source="random"))
         yield
 
 

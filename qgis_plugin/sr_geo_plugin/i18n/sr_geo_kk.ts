@@ -620,6 +620,22 @@ It pays with some ten million pixels of one region, and takes hours without a gr
       <translation>SR Geo орнатылды, бірақ мұнда жұмыс істемейді: {reason}. Толығы журналда.</translation>
     </message>
     <message>
+      <source>The folder of wheels is not enough: {reason}. Fill it with “pip wheel” on a machine of the same system and Python version, or leave the field empty to download.</source>
+      <translation>Пакеттер қалтасында керегі жетіспейді: {reason}. Жүйесі мен Python нұсқасы дәл осындай компьютерде оны «pip wheel» командасымен толықтырыңыз немесе пакеттер жүктеп алынуы үшін өрісті бос қалдырыңыз.</translation>
+    </message>
+    <message>
+      <source>pip cannot use a SOCKS proxy: write an HTTP proxy into the field Proxy, or choose uv under Made with.</source>
+      <translation>pip SOCKS прокси арқылы жұмыс істемейді: «Прокси» өрісіне HTTP прокси жазыңыз немесе «Немен жасалады» тізімінен uv таңдаңыз.</translation>
+    </message>
+    <message>
+      <source>The proxy wants a name and a password: write them into the field Proxy, as http://user:password@host:port.</source>
+      <translation>Прокси пайдаланушы аты мен құпиясөзді сұрайды: оларды «Прокси» өрісіне http://user:password@host:port түрінде жазыңыз.</translation>
+    </message>
+    <message>
+      <source>The proxy does not answer, or does not let the packages through: correct the field Proxy, empty it where none is needed, or choose a folder of wheels.</source>
+      <translation>Прокси жауап бермейді немесе пакеттерді өткізбейді: «Прокси» өрісін түзетіңіз, прокси керек болмаса, өрісті тазалаңыз немесе пакеттер қалтасын таңдаңыз.</translation>
+    </message>
+    <message>
       <source>Installing failed: {reason}. Check the connection and the proxy, or choose a folder of wheels.</source>
       <translation>Орнату сәтсіз аяқталды: {reason}. Қосылым мен проксиді тексеріңіз немесе пакеттер қалтасын таңдаңыз.</translation>
     </message>
@@ -1092,6 +1108,10 @@ It pays with some ten million pixels of one region, and takes hours without a gr
       <translation>NVIDIA бейнекартасы үшін</translation>
     </message>
     <message>
+      <source>There is no ONNX Runtime for NVIDIA graphics cards on this system.</source>
+      <translation>Бұл жүйеге арналған, NVIDIA бейнекарталарын қолдайтын ONNX Runtime жоқ.</translation>
+    </message>
+    <message>
       <source>with training of regional models</source>
       <translation>аймақтық модельдерді оқытумен</translation>
     </message>
@@ -1188,6 +1208,10 @@ It pays with some ten million pixels of one region, and takes hours without a gr
       <translation>{folder} ішінде {disk} МБ орын алады:</translation>
     </message>
     <message>
+      <source>No driver of an NVIDIA graphics card was found on this machine. Everything works all the same, but runs stay on the processor until a driver is installed.</source>
+      <translation>Бұл компьютерде NVIDIA бейнекартасының драйвері табылмады. Бәрі бұрынғыдай жұмыс істейді, бірақ драйвер орнатылғанша өңдеу процессорда жүреді.</translation>
+    </message>
+    <message>
       <source>Python 3.10 or later, or uv</source>
       <translation>Python 3.10 немесе одан жаңасы, не uv</translation>
     </message>
@@ -1214,6 +1238,10 @@ It pays with some ten million pixels of one region, and takes hours without a gr
     <message>
       <source>SR Geo: checking</source>
       <translation>SR Geo: тексеру</translation>
+    </message>
+    <message>
+      <source>Cancelling…</source>
+      <translation>Тоқтатылуда…</translation>
     </message>
     <message>
       <source>Cancelled.</source>

@@ -620,6 +620,22 @@ It pays with some ten million pixels of one region, and takes hours without a gr
       <translation>SR Geo установлен, но здесь не работает: {reason}. Подробности в журнале.</translation>
     </message>
     <message>
+      <source>The folder of wheels is not enough: {reason}. Fill it with “pip wheel” on a machine of the same system and Python version, or leave the field empty to download.</source>
+      <translation>В папке с пакетами не хватает нужного: {reason}. Дополните её командой «pip wheel» на компьютере с той же системой и той же версией Python или оставьте поле пустым, чтобы скачать пакеты.</translation>
+    </message>
+    <message>
+      <source>pip cannot use a SOCKS proxy: write an HTTP proxy into the field Proxy, or choose uv under Made with.</source>
+      <translation>pip не работает через прокси SOCKS: укажите в поле «Прокси» прокси HTTP или выберите uv в списке «Создать с помощью».</translation>
+    </message>
+    <message>
+      <source>The proxy wants a name and a password: write them into the field Proxy, as http://user:password@host:port.</source>
+      <translation>Прокси требует имя и пароль: укажите их в поле «Прокси» в виде http://user:password@host:port.</translation>
+    </message>
+    <message>
+      <source>The proxy does not answer, or does not let the packages through: correct the field Proxy, empty it where none is needed, or choose a folder of wheels.</source>
+      <translation>Прокси не отвечает или не пропускает пакеты: исправьте поле «Прокси», очистите его, если прокси не нужен, или выберите папку с пакетами.</translation>
+    </message>
+    <message>
       <source>Installing failed: {reason}. Check the connection and the proxy, or choose a folder of wheels.</source>
       <translation>Установка не удалась: {reason}. Проверьте соединение и прокси или выберите папку с пакетами.</translation>
     </message>
@@ -1092,6 +1108,10 @@ It pays with some ten million pixels of one region, and takes hours without a gr
       <translation>для видеокарты NVIDIA</translation>
     </message>
     <message>
+      <source>There is no ONNX Runtime for NVIDIA graphics cards on this system.</source>
+      <translation>Для этой системы нет ONNX Runtime с поддержкой видеокарт NVIDIA.</translation>
+    </message>
+    <message>
       <source>with training of regional models</source>
       <translation>с обучением региональных моделей</translation>
     </message>
@@ -1188,6 +1208,10 @@ It pays with some ten million pixels of one region, and takes hours without a gr
       <translation>Будет занято {disk} МБ в {folder}:</translation>
     </message>
     <message>
+      <source>No driver of an NVIDIA graphics card was found on this machine. Everything works all the same, but runs stay on the processor until a driver is installed.</source>
+      <translation>На этом компьютере не найден драйвер видеокарты NVIDIA. Работать всё будет и так, но обработка останется на процессоре, пока драйвер не установлен.</translation>
+    </message>
+    <message>
       <source>Python 3.10 or later, or uv</source>
       <translation>Python 3.10 или новее, или uv</translation>
     </message>
@@ -1214,6 +1238,10 @@ It pays with some ten million pixels of one region, and takes hours without a gr
     <message>
       <source>SR Geo: checking</source>
       <translation>SR Geo: проверка</translation>
+    </message>
+    <message>
+      <source>Cancelling…</source>
+      <translation>Отменяется…</translation>
     </message>
     <message>
       <source>Cancelled.</source>

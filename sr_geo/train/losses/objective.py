@@ -6,11 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from sr_geo.train.losses.artifacts import artifact_loss
+from sr_geo.train.losses.learnt import DistsTerm, LpipsTerm
 from sr_geo.train.losses.pixel import PIXEL_LOSSES
 from sr_geo.train.losses.sections import LossSection
 from sr_geo.train.losses.seen_again import consistency_loss
 from sr_geo.train.losses.spectral import spectral_angle
-from sr_geo.train.losses.structure import DistsTerm, ms_ssim_loss
+from sr_geo.train.losses.structure import ms_ssim_loss
 from sr_geo.train.perceptual import PerceptualTerm, Units, build_perceptual
 
 
@@ -32,6 +33,7 @@ class Objective(nn.Module):
             for one in section.perceptual
         )
         self.dists = DistsTerm(bands, units=units) if section.dists else None
+        self.lpips = LpipsTerm(bands, units=units) if section.lpips else None
 
     def forward(self, sr: Tensor, hr: Tensor, lr: Tensor, sigma: Tensor, average: Tensor | None) -> dict[str, Tensor]:
         """The terms by name, each times its weight.
@@ -57,15 +59,18 @@ class Objective(nn.Module):
             terms["artifacts"] = section.artifacts * artifact_loss(sr, hr, average)
         if self.dists is not None:
             terms["dists"] = section.dists * self.dists(sr, hr)
+        if self.lpips is not None:
+            terms["lpips"] = section.lpips * self.lpips(sr, hr)
         for number, (one, term) in enumerate(zip(section.perceptual, self.perceptual, strict=True), 1):
             name = f"{one.network}-{number}" if one.network in terms else one.network  # one network can come twice, with other taps
             terms[name] = one.weight * term(sr, hr)
         return terms
 
     def describe(self) -> list[dict[str, object]]:
-        """Networks, taps and provenance of the weights of the perceptual terms and of DISTS, as a run folder states them."""
+        """Networks, taps and provenance of the weights of the perceptual terms, of DISTS and of LPIPS, as a run folder states them."""
         told: list[dict[str, object]] = [term.describe() for term in self.perceptual if isinstance(term, PerceptualTerm)]
-        return told if self.dists is None else [*told, {"network": "vgg16", "weights": self.dists.provenance, "term": "dists"}]
+        learnt = {"dists": self.dists, "lpips": self.lpips}
+        return told + [{"network": "vgg16", "weights": term.provenance, "term": name} for name, term in learnt.items() if term is not None]
 
     @property
     def magnitudes(self) -> list[Tensor]:

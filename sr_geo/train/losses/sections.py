@@ -61,12 +61,14 @@ class LossSection(Section):
     artifacts: float = Field(default=0.0, ge=0.0)
     """L1 where the picture is unlike its surroundings and less true than the averaged weights make it (LDL)."""
     dists: float = Field(default=0.0, ge=0.0)
+    lpips: float = Field(default=0.0, ge=0.0)
+    """With VGG16; the measure is that with AlexNet."""
     perceptual: tuple[PerceptualSection, ...] = ()
     adversarial: AdversarialSection | None = None
 
     @model_validator(mode="after")
     def _asks_for_something(self) -> "LossSection":
-        weights = (self.pixel, self.ms_ssim, self.spectral_angle, self.consistency, self.artifacts, self.dists, self.perceptual)
+        weights = (self.pixel, self.ms_ssim, self.spectral_angle, self.consistency, self.artifacts, self.dists, self.lpips, self.perceptual)
         if not any(weights) and (self.adversarial is None or self.adversarial.start > 0):
             raise ValueError("no term from the first step on; give pixel or another one a weight above zero")
         return self

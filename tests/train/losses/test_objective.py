@@ -1,11 +1,14 @@
 """The terms that a recipe asks for, each with its weight, and a gradient for the generator alone."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import l1_loss
 
 from sr_geo.train.losses import LossSection, Objective
+from sr_geo.train.losses.learnt import DistsTerm, LpipsTerm
 from sr_geo.train.losses.objective import total
 
 BANDS = ("blue", "green", "red", "nir")
@@ -16,6 +19,7 @@ EVERYTHING = {
     "consistency": 0.5,
     "artifacts": 1.0,
     "dists": 0.2,
+    "lpips": 0.2,
     "perceptual": [{"network": "vgg16", "weights": "random", "weight": 0.1, "taps": {"block1_conv2": 1.0}}],
 }
 
@@ -27,14 +31,9 @@ def batch(side: int = 8) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
 
 
 def objective(monkeypatch: pytest.MonkeyPatch, **section: object) -> Objective:
-    monkeypatch.setattr("sr_geo.train.losses.objective.DistsTerm", _dists)
+    for term in (DistsTerm, LpipsTerm):
+        monkeypatch.setattr(f"sr_geo.train.losses.objective.{term.__name__}", partial(term, source="random"))
     return Objective(LossSection.model_validate(section), BANDS, units="spread", scale=4)
-
-
-def _dists(bands: tuple[str, ...], units: str) -> torch.nn.Module:
-    from sr_geo.train.losses.structure import DistsTerm
-
-    return DistsTerm(bands, units=units, source="random")  # type: ignore[arg-type]
 
 
 def test_only_what_is_asked_for_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,7 +50,7 @@ def test_all_terms_have_a_gradient_for_the_enhanced_picture_alone(monkeypatch: p
     assert not list(everything.parameters())
     assert not everything.state_dict()
     terms = everything(sr, hr, lr, sigma, average)
-    assert set(terms) == {"pixel", "ms_ssim", "spectral_angle", "consistency", "artifacts", "dists", "vgg16"}
+    assert set(terms) == {"pixel", "ms_ssim", "spectral_angle", "consistency", "artifacts", "dists", "lpips", "vgg16"}
     for name, term in terms.items():
         assert term.shape == ()
         (slope,) = torch.autograd.grad(term, sr, retain_graph=True)
