@@ -11,7 +11,7 @@ dates, and the middle of both Sentinel-2 scenes, in natural colours, stretched b
 as people make pictures of it, seen through a blur of 1.6 and pixels of 4 × 4. All others: antialiased bicubic reduction. Inputs and
 results are rounded to 8 bits.
 
-Every network sees the picture with 8 mirrored pixels around it, which are cut off. `sr-geo` is the shipped model with what the command does
+Every network sees the picture with 8 mirrored pixels around it, which are cut off. `sr-geo` is a shipped model with what the command does
 after it by default; for satellite imagery it is told the blur, which the others cannot be. For Set5 and Set14 no model is
 shipped: the one for faces stands in.
 
@@ -48,11 +48,11 @@ TABLE = ROOT / "training" / "results" / "peers.csv"
 COLUMNS = ("test_set", "method", "pictures", "psnr_db", "gain_db", "ssim", "lpips", "dists", "parameters", "macs_per_pixel")
 PEERS = ("realsr-df2k", "realesrgan-x4plus")
 SHIPPED = {
-    "satellite": "satellite-rgb-x4",
-    "medical": "medical-gray-x4",
-    "plate": "plate-rgb-x4",
-    "face": "face-rgb-x4",
-    "photo": "face-rgb-x4",
+    "satellite": ("satellite-rgb-x4",),
+    "medical": ("medical-gray-x4", "medical-gray-perceptual-x4"),
+    "plate": ("plate-rgb-x4",),
+    "face": ("face-rgb-x4", "face-rgb-perceptual-x4"),
+    "photo": ("face-rgb-x4",),
 }
 MOST = 6
 SIDE = 256
@@ -217,8 +217,8 @@ def ways(domain: str, peers: Sequence[Way], threads: int) -> list[Way]:
         Way("bicubic", resized(Image.Resampling.BICUBIC, SCALE)),
         Way("lanczos3", resized(Image.Resampling.LANCZOS, SCALE)),
     ]
-    entry = entries().get(SHIPPED[domain])
-    shipped = [] if entry is None else [opened(f"sr-geo ({entry.name})", entry.path, lambda model: ours(model, domain), threads)]
+    found = [entries()[name] for name in SHIPPED[domain] if name in entries()]
+    shipped = [opened(f"sr-geo ({entry.name})", entry.path, lambda model: ours(model, domain), threads) for entry in found]
     return [*interpolations, *peers, *shipped]
 
 

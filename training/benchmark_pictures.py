@@ -1,22 +1,23 @@
 """How much the models for X-rays, plates and faces gain over interpolation on test pictures that they never saw.
 
     python training/benchmark_pictures.py --data DIR                       every shipped model of these domains
-    python training/benchmark_pictures.py --data DIR --domain medical --model runs/medical-gray-x4/medical-gray-x4.onnx
+    python training/benchmark_pictures.py --data DIR --domain medical --model runs/medical-gray-x4/medical-gray-x4.onnx     that one alone
 
 Test pictures are brought down ×4 in two ways, enlarged by each method, rounded to 8 bits and compared with themselves:
 
   bicubic   antialiased bicubic reduction, rounded to 8 bits: the convention of the benchmarks
   trained   the degradation of the domain's recipe, seeded by the number of the picture (needs the extra `train`)
 
-Methods: bicubic and lanczos3 interpolation; `network`, what `sr-geo image` does by default for the domain; `fidelity 0`, the same with
-that option, where the default holds the result to the input. Means over the
-pictures, 8 pixels off on every side: PSNR of the mean squared error of each picture (peak 255), SSIM (Gaussian window of 1.5 pixels),
-LPIPS 0.1 (AlexNet) of the middle 256 × 256 at most. Written to training/results/pictures.csv; what it holds of other domains stays.
+Methods: bicubic and lanczos3 interpolation; `network`, what `sr-geo image` does by default for the domain; `perceptual`, the same with
+the model that leans to perception; `fidelity 0`, the default model with that option, where the default holds the result to the input.
+Means over the pictures, 8 pixels off on every side: PSNR of the mean squared error of each picture (peak 255), SSIM (Gaussian window of
+1.5 pixels), LPIPS 0.1 (AlexNet) of the middle 256 × 256 at most. Written to training/results/pictures.csv; what it holds of other domains
+and methods stays.
 """
 
 import argparse
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,7 +32,13 @@ from sr_geo.radiometry import Float
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / "training" / "results" / "pictures.csv"
 COLUMNS = ("domain", "test_set", "input", "method", "pictures", "psnr_db", "gain_db", "ssim", "lpips")
-DOMAINS = {"medical": "medical-gray-x4", "plate": "plate-rgb-x4", "face": "face-rgb-x4"}
+DOMAINS = {
+    "medical": ("medical-gray-x4", "medical-gray-perceptual-x4"),
+    "plate": ("plate-rgb-x4",),
+    "face": ("face-rgb-x4", "face-rgb-perceptual-x4"),
+}
+METHODS = {"fidelity": "network", "perception": "perceptual"}
+"""What a model is called in the table, by its leaning."""
 SCALE = 4
 BORDER = 8
 LARGEST = 512
@@ -82,7 +89,7 @@ def as_trained(domain: str) -> Callable[[Float, int], Float]:
     from sr_geo.train.degradations import degrade
     from sr_geo.train.recipe import load_recipe
 
-    section = load_recipe(ROOT / "training" / "recipes" / f"{DOMAINS[domain]}.yaml", ()).degradation
+    section = load_recipe(ROOT / "training" / "recipes" / f"{DOMAINS[domain][0]}.yaml", ()).degradation
     return lambda fine, number: degrade(section, fine, scale=SCALE, rng=np.random.default_rng([16, number]))[0]
 
 
@@ -97,20 +104,22 @@ def figures(truth: Float, enlarged: Float) -> tuple[float, float, float]:
     return psnr, ssim, lpips(*colours)
 
 
-def rows(domain: str, model: str, data: Path, every: int) -> Iterator[dict[str, object]]:
+def rows(domain: str, models: Sequence[str], data: Path, every: int) -> Iterator[dict[str, object]]:
     """The table of a domain."""
-    enlarger = open_enlarger(domain, model, device="cpu")  # type: ignore[arg-type]
-    gray = len(enlarger.upscaler.card.bands) == 1
+    enlargers = [open_enlarger(domain, model, device="cpu") for model in models]  # type: ignore[arg-type]
+    gray = len(enlargers[0].upscaler.card.bands) == 1
     degraded = as_trained(domain)
     smaller = resized(Image.Resampling.BICUBIC, 1 / SCALE)
     inputs: dict[str, Callable[[Float, int], Float]] = {"bicubic": lambda fine, _: bytes_of(smaller(fine)), "trained": degraded}
     methods: dict[str, Method] = {
         "bicubic": resized(Image.Resampling.BICUBIC, SCALE),
         "lanczos3": resized(Image.Resampling.LANCZOS, SCALE),
-        "network": enlarger,
     }
-    if enlarger.optics is not None:
-        methods["fidelity 0"] = replace(enlarger, optics=None)
+    for enlarger in enlargers:
+        leaning = enlarger.upscaler.card.leaning
+        methods[METHODS[leaning]] = enlarger
+        if enlarger.optics is not None and leaning == "fidelity":
+            methods["fidelity 0"] = replace(enlarger, optics=None)
     found: dict[tuple[str, str, str], list[tuple[float, float, float]]] = {}
     for number, (test_set, path) in enumerate(test_files(domain, data)):
         truth = None if number % every else read(path, gray=gray)
@@ -140,18 +149,21 @@ def main() -> None:
     chosen = arguments.domain or list(DOMAINS)
     if arguments.model and len(chosen) != 1:
         parser.error("--model needs one --domain")
-    measured = [row for domain in chosen for row in rows(domain, arguments.model or DOMAINS[domain], arguments.data, arguments.every)]
+    given = (arguments.model,) if arguments.model else ()
+    measured = [row for domain in chosen for row in rows(domain, given or DOMAINS[domain], arguments.data, arguments.every)]
     for row in measured:
         print(",".join(str(row[column]) for column in COLUMNS))
     if arguments.every == 1:
         kept = []
         if TABLE.exists():
             with TABLE.open(encoding="utf-8", newline="") as stream:
-                kept = [row for row in csv.DictReader(stream) if row["domain"] not in chosen]
+                fresh = {(row["domain"], row["method"]) for row in measured}
+                kept = [row for row in csv.DictReader(stream) if (row["domain"], row["method"]) not in fresh]
         with TABLE.open("w", encoding="utf-8", newline="") as stream:
             writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
             writer.writeheader()
-            writer.writerows([*kept, *measured])
+            order = list(DOMAINS)
+            writer.writerows(sorted([*kept, *measured], key=lambda row: (order.index(row["domain"]), row["test_set"], row["input"])))
 
 
 if __name__ == "__main__":

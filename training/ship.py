@@ -18,6 +18,7 @@ import shutil
 from pathlib import Path
 
 import onnx
+from benchmark_pictures import METHODS
 
 from sr_geo.models.card import Quality
 from sr_geo.models.chart import TEST_SET, figure_of
@@ -41,20 +42,25 @@ TEST_SETS = {
 INPUTS = {"bicubic": "bicubic reduction, 8 bits", "trained": "degraded as in training"}
 
 
-def measured(path: Path, domain: str) -> list[Quality]:
-    """Gain over bicubic of the default path, for each test set and blur, or each way of making the input."""
+def measured(path: Path, domain: str, leaning: str) -> list[Quality]:
+    """Gain over bicubic of the default path, for each test set and blur, or each way of making the input.
+
+    LPIPS, too, where a model leans to perception.
+    """
     with path.open(encoding="utf-8", newline="") as stream:
         table = list(csv.DictReader(stream))
     if domain != "satellite":
+        metrics = {"PSNR gain over bicubic, dB": "gain_db"} | ({"LPIPS (AlexNet)": "lpips"} if leaning == "perception" else {})
         return [
             Quality(
                 test_set=f"{row['test_set']}, {row['pictures']} test pictures",
                 condition=INPUTS[row["input"]],
-                metric="PSNR gain over bicubic, dB",
-                value=float(row["gain_db"]),
+                metric=metric,
+                value=float(row[column]),
             )
             for row in table
-            if row["method"] == "network" and row["domain"] == domain
+            if row["method"] == METHODS[leaning] and row["domain"] == domain
+            for metric, column in metrics.items()
         ]
     rows = [row for row in table if row["method"] == "network+psf" and row["sigma"] == row["sigma_given"]]
     return [
@@ -93,7 +99,7 @@ def main() -> None:
     arguments = parser.parse_args()
     recipe = json.loads((arguments.run / "recipe.json").read_text(encoding="utf-8"))
     name = recipe["name"]
-    quality = measured(arguments.results, recipe["domain"]) if arguments.results else []
+    quality = measured(arguments.results, recipe["domain"], recipe["leaning"]) if arguments.results else []
     difference = export_run(arguments.run, WEIGHTS / f"{name}.onnx", quality=quality)
     made = [WEIGHTS / f"{name}.onnx"]
     if arguments.int8:

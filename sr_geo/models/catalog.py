@@ -81,15 +81,15 @@ def load_model(model: str | Path, *, device: Device = "auto", threads: int | Non
 
 
 def for_bands(roles: set[str]) -> Entry | None:
-    """The shipped satellite model that uses most of the bands at hand; None where none can run on them."""
+    """The shipped satellite model that uses most of the bands at hand, of those that lean to fidelity; None where none can run on them."""
     best: Entry | None = None
     most = 0
     for entry in entries().values():
         if not entry.name.startswith("satellite-"):
             continue
-        bands = open_model(entry.path, device="cpu", threads=1).card.bands
-        if set(bands) <= roles and len(bands) > most:
-            best, most = entry, len(bands)
+        card = open_model(entry.path, device="cpu", threads=1).card
+        if card.leaning == "fidelity" and set(card.bands) <= roles and len(card.bands) > most:
+            best, most = entry, len(card.bands)
     return best
 
 

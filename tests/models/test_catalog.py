@@ -42,10 +42,13 @@ def test_shipped_models_see_no_further_than_their_halo(name: str) -> None:
 
 @pytest.fixture
 def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A catalogue of our own: models of two, three and four bands, and one for photos."""
+    """A catalogue of our own: models of two, three and four bands, one that leans to perception and sees most, and one for photos."""
     import hashlib
 
     index = {}
+    pleasing = card(name="satellite-pleasing-x4", bands=("blue", "green", "red", "nir", "swir1", "swir2"), leaning="perception")
+    path = write_model(tmp_path / "satellite-pleasing-x4.onnx", pleasing)
+    index[pleasing.name] = hashlib.sha256(path.read_bytes()).hexdigest()
     for name, bands in {
         "satellite-gn-x4": ("green", "nir"),
         "satellite-rgb-x4": ("blue", "green", "red"),

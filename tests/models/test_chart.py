@@ -50,9 +50,10 @@ def test_the_chart_is_a_picture_with_bands_that_differ() -> None:
 
 @pytest.mark.parametrize("name", entries())
 def test_shipped_models_gain_what_their_card_says(name: str) -> None:
-    checked = check(load_model(name, threads=1))
+    model = load_model(name, threads=1)
+    checked = check(model)
     assert checked.stated is not None
-    assert checked.stated > 0.05
+    assert checked.stated > (0.05 if model.card.leaning == "fidelity" else -1.0)  # texture is wrong on a chart of bars and discs
     assert checked.gain == pytest.approx(checked.stated, abs=0.003)
 
 
@@ -74,7 +75,7 @@ def test_altered_weights_are_found_even_with_the_right_hash(name: str, tmp_path:
     index = {name: altered(entries()[name].path, tmp_path / f"{name}.onnx", 0.2)}
     (tmp_path / "index.json").write_text(json.dumps(index), encoding="utf-8")
     monkeypatch.setattr(catalog, "_WEIGHTS", tmp_path)
-    with pytest.raises(ModelError, match=r"its card says \+\d\.\d{3} dB; its weights are not those that were measured"):
+    with pytest.raises(ModelError, match=r"its card says [-+]\d\.\d{3} dB; its weights are not those that were measured"):
         check(load_model(name, threads=1))
     done = CliRunner().invoke(cli, ["models", "verify", name])
     assert done.exit_code != 0

@@ -88,7 +88,7 @@ def choose_start(found: Sequence[Found]) -> Card | None:
         fitting = sum(raster.area for raster in found if set(card.bands) <= set(raster.bands))
         colours = sum(raster.area for raster in found if {"blue", "green", "red"} <= set(raster.bands))
         enough = fitting > 0.0 and fitting >= 0.5 * colours
-        if card.domain == "satellite" and enough and (best is None or len(card.bands) > len(best.bands)):
+        if card.domain == "satellite" and card.leaning == "fidelity" and enough and (best is None or len(card.bands) > len(best.bands)):
             best = card
     return best
 
