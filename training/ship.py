@@ -49,8 +49,8 @@ def measured(path: Path, domain: str, leaning: str) -> list[Quality]:
     """
     with path.open(encoding="utf-8", newline="") as stream:
         table = list(csv.DictReader(stream))
+    metrics = {"PSNR gain over bicubic, dB": "gain_db"} | ({"LPIPS (AlexNet)": "lpips"} if leaning == "perception" else {})
     if domain != "satellite":
-        metrics = {"PSNR gain over bicubic, dB": "gain_db"} | ({"LPIPS (AlexNet)": "lpips"} if leaning == "perception" else {})
         return [
             Quality(
                 test_set=f"{row['test_set']}, {row['pictures']} test pictures",
@@ -67,11 +67,12 @@ def measured(path: Path, domain: str, leaning: str) -> list[Quality]:
         Quality(
             test_set=TEST_SETS[row["source"]],
             condition=f"sigma {row['sigma']}",
-            metric="PSNR gain over bicubic, dB",
-            value=round(float(row["gain_db"]), 2),
+            metric=metric,
+            value=round(float(row[column]), 2 if column == "gain_db" else 3),
         )
         for row in rows
         if row["sigma"] in SIGMAS
+        for metric, column in metrics.items()
     ]
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from rasterio.windows import Window, bounds
 from shapely.geometry import box
 
-from sr_geo import ParcelOptions, enhance_parcels
+from sr_geo import Options, ParcelOptions, enhance_parcels
 from sr_geo.quality.quicklook import compose, write_quicklook
 from sr_geo.quality.view import View, read_view
 from sr_geo.raster.scene import Scene
@@ -57,28 +57,44 @@ def draw_itaipu(path: Path, folder: Path) -> None:
     write_quicklook(path, source, result, detail, unit="reflectance")
 
 
-def draw_farm(path: Path, folder: Path) -> None:
-    """Input, result and truth of the rendered farm, all with the stretch of the input."""
-    source, result, truth = SAMPLES / "rendered_farm.tif", folder / "farm.tif", folder / "truth.tif"
-    enhance_parcels(source, area(source, FARM, folder / "farm.gpkg"), result)
-    cut(SAMPLES / "rendered_farm_truth.tif", result, truth)
+def side_by_side(source: Path, finer: dict[str, Path]) -> Image.Image:
+    """A raster and two on finer pixels, by caption, all with the stretch of the first."""
     views = []
-    for fine in (result, truth):
+    for fine in finer.values():
         with Scene.open(source) as before, Scene.open(fine) as after:
             views.append(read_view(before, after))
     pairs = [
         np.asarray(compose(View(view.before, view.after, view.scale, metres=view.metres), captions=("Input", caption, "")))
-        for view, caption in zip(views, ("Result", "Truth, as drawn"), strict=True)
+        for view, caption in zip(views, finer, strict=True)
     ]
     panel = views[0].after.shape[1]
     gap, end = MARGIN - GAP, pairs[0].shape[1] - panel - MARGIN  # of the first pair's margin; where the second panel of a pair begins
-    Image.fromarray(np.concatenate([pairs[0][:, :-gap], pairs[1][:, end:]], axis=1)).save(path)
+    return Image.fromarray(np.concatenate([pairs[0][:, :-gap], pairs[1][:, end:]], axis=1))
+
+
+def draw_farm(path: Path, folder: Path) -> None:
+    """Input, result and truth of the rendered farm."""
+    source, result, truth = SAMPLES / "rendered_farm.tif", folder / "farm.tif", folder / "truth.tif"
+    enhance_parcels(source, area(source, FARM, folder / "farm.gpkg"), result)
+    cut(SAMPLES / "rendered_farm_truth.tif", result, truth)
+    side_by_side(source, {"Result": result, "Truth, as drawn": truth}).save(path)
+
+
+def draw_leaning(path: Path, folder: Path) -> None:
+    """The Landsat scene by the default model and by the one that leans to perception."""
+    source = SAMPLES / "itaipu_landsat8.tif"
+    parcel = area(source, ITAIPU, folder / "leaning.gpkg")
+    results = {}
+    for caption, name in (("Default", "satellite-rgb-x4"), ("Leaning to perception", "satellite-rgb-perceptual-x4")):
+        results[caption] = folder / f"{name}.tif"
+        enhance_parcels(source, parcel, results[caption], Options(model=name))
+    side_by_side(source, results).save(path)
 
 
 def main() -> None:
     """Draw all pictures; each replaces its file when it is whole."""
     with tempfile.TemporaryDirectory() as folder:
-        for name, draw in (("demo.png", draw_itaipu), ("farm.png", draw_farm)):
+        for name, draw in (("demo.png", draw_itaipu), ("farm.png", draw_farm), ("leaning.png", draw_leaning)):
             draft = Path(folder) / name
             draw(draft, Path(folder))
             with Image.open(draft) as picture:

@@ -59,3 +59,11 @@ def test_the_shipped_way_is_the_one_of_the_commands(name: str, peers: ModuleType
         whole = open_enlarger(domain, name, device="cpu", threads=1)(low)
         edge = 4 * 10  # the command continues the picture further than the comparison does
         np.testing.assert_allclose(made[:, edge:-edge, edge:-edge], whole[:, edge:-edge, edge:-edge], atol=0.03)
+
+
+def test_a_row_measured_again_takes_its_place_and_a_new_one_follows_its_test_set(peers: ModuleType) -> None:
+    table = [{"test_set": name, "method": method, "psnr_db": "1"} for name in ("NAIP", "faces") for method in ("bicubic", "mine")]
+    fresh = [{"test_set": "NAIP", "method": method, "psnr_db": "2"} for method in ("mine", "newest")]
+    found = [(row["test_set"], row["method"], row["psnr_db"]) for row in peers.merged(table, fresh)]
+    first = [("NAIP", "bicubic", "1"), ("NAIP", "mine", "2"), ("NAIP", "newest", "2")]
+    assert found == [*first, ("faces", "bicubic", "1"), ("faces", "mine", "1")]

@@ -19,7 +19,7 @@ from sr_geo.models.session import open_model
 from sr_geo.train.command import shortfall, train_and_export
 from sr_geo.train.recipe import Recipe, load_recipe
 from sr_geo.train.region import explain, make_plan, survey_folder, write_recipe
-from sr_geo.train.region.plan import choose_patch
+from sr_geo.train.region.plan import choose_patch, choose_start
 from sr_geo.train.region.strips import gap_of, is_seen, overlap, rest_of, strip_of, trained
 from sr_geo.train.region.survey import Found
 from sr_geo.train.region.writing import recipe_text, slug
@@ -67,6 +67,15 @@ def test_everything_that_can_be_learnt_from_is_found(tmp_path: Path) -> None:
         assert len(found[name].files) == 4
     assert found["LC08_L1TP_1_B*.TIF"].bands == RGB
     assert all((tmp_path / file).is_file() for raster in found.values() for file in raster.files)
+
+
+def test_training_starts_from_a_model_that_is_true_to_the_values_whatever_else_fits(tmp_path: Path) -> None:
+    write_raster(tmp_path / "a.tif", ground(3, 200, 220), descriptions=RGB, nodata=0)
+    fitting = [open_model(entry.path).card for entry in catalog.entries().values() if entry.name.startswith("satellite-rgb-")]
+    assert {card.leaning for card in fitting} == {"fidelity", "perception"}
+    start = choose_start(survey_folder(tmp_path)[0])
+    assert start is not None
+    assert (start.name, start.leaning) == ("satellite-rgb-x4", "fidelity")
 
 
 def test_what_cannot_be_used_is_said(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +14,12 @@ import torch
 from safetensors.torch import load_file
 
 from sr_geo.train.nets import build_discriminator
+from sr_geo.train.perceptual.weights import DEFAULT_TAPS
 
 HERE = Path(__file__).parents[2] / "training" / "study"
 MODULES = ("plan", "bank", "trainer", "legs")
 STAGE_THREE = ("vgg19", "mobilenetv2", "resnet152v2")
+FIRST = ("vgg19", "block5_conv4")
 
 
 @pytest.fixture
@@ -26,6 +29,15 @@ def study(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
     yield SimpleNamespace(**{name: __import__(name) for name in MODULES})
     for name in MODULES:
         sys.modules.pop(name, None)
+
+
+def tap_weights(recipe: dict[str, Any]) -> dict[tuple[str, str], float]:
+    """What each tap of each perceptual network weighs in a recipe's loss."""
+    return {
+        (term["network"], tap): term["weight"] * share
+        for term in recipe["losses"]["perceptual"]
+        for tap, share in (term["taps"] or DEFAULT_TAPS[term["network"]]).items()
+    }
 
 
 @pytest.mark.parametrize("reduced", [False, True])
@@ -42,9 +54,12 @@ def test_every_run_is_a_recipe_and_stage_three_differs_in_the_perceptual_network
         if run.name in STAGE_THREE:
             control = plan.recipe(study.plan.Run(run.domain, "control", run.seed), tmp_path)
             ours, theirs = (one.model_dump() for one in (recipe, control))
-            weights = [[term.pop("weight") for term in one["losses"]["perceptual"]] for one in (ours, theirs)]
-            assert sum(weights[0]) == pytest.approx(sum(weights[1]))
-            assert len(weights[0]) == 2
+            added, alone = (tap_weights(one) for one in (ours, theirs))
+            assert list(alone) == [FIRST]
+            added[FIRST] -= alone[FIRST] / 2  # half stays with the control's tap, the other half goes to three of the added network
+            shares = {key: weight / alone[FIRST] for key, weight in added.items() if weight > 1e-6}
+            assert list(shares.values()) == pytest.approx([1 / 6] * 3, abs=1e-6)
+            assert {network for network, _ in shares} == {run.name}
             ours["losses"].pop("perceptual"), theirs["losses"].pop("perceptual")
             assert [key for key in ours if ours[key] != theirs[key] and key not in ("name", "title")] == []
     gan, relativistic = (plan.recipe(study.plan.Run("medical", name, 0), tmp_path) for name in ("srgan", "esrgan"))

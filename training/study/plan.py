@@ -85,7 +85,17 @@ class Plan:
         path = runs / run.folder / "plan.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
-        return load_recipe(path)
+        return self._faster(load_recipe(path))
+
+    def _faster(self, recipe: Recipe) -> Recipe:
+        """The recipe with its learning rates times ``faster``, where the plan has it."""
+        factor = float(self.content.get("faster", 1.0))
+        adversarial = recipe.losses.adversarial
+        if adversarial is not None:
+            adversarial = adversarial.model_copy(update={"learning_rate": adversarial.learning_rate * factor})
+        losses = recipe.losses.model_copy(update={"adversarial": adversarial})
+        loop = recipe.loop.model_copy(update={"learning_rate": recipe.loop.learning_rate * factor})
+        return recipe.model_copy(update={"losses": losses, "loop": loop})
 
 
 def read_plan(*, reduced: bool = False, steps: int | None = None) -> Plan:

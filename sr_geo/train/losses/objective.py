@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from sr_geo.train.losses.artifacts import artifact_loss
+from sr_geo.train.losses.grid import grid_loss
 from sr_geo.train.losses.learnt import DistsTerm, LpipsTerm
 from sr_geo.train.losses.pixel import PIXEL_LOSSES
 from sr_geo.train.losses.sections import LossSection
@@ -57,6 +58,8 @@ class Objective(nn.Module):
             terms["consistency"] = section.consistency * consistency_loss(sr, lr, sigma, scale=self.scale)
         if section.artifacts and average is not None:
             terms["artifacts"] = section.artifacts * artifact_loss(sr, hr, average)
+        if section.grid:
+            terms["grid"] = section.grid * grid_loss(sr, hr, scale=self.scale)
         if self.dists is not None:
             terms["dists"] = section.dists * self.dists(sr, hr)
         if self.lpips is not None:

@@ -60,6 +60,8 @@ class LossSection(Section):
     """Of what the sensor sees of the result with the input; for degradations that tell their blur."""
     artifacts: float = Field(default=0.0, ge=0.0)
     """L1 where the picture is unlike its surroundings and less true than the averaged weights make it (LDL)."""
+    grid: float = Field(default=0.0, ge=0.0)
+    """Of errors that repeat with the input's pixels."""
     dists: float = Field(default=0.0, ge=0.0)
     lpips: float = Field(default=0.0, ge=0.0)
     """With VGG16; the measure is that with AlexNet."""
@@ -68,7 +70,7 @@ class LossSection(Section):
 
     @model_validator(mode="after")
     def _asks_for_something(self) -> "LossSection":
-        weights = (self.pixel, self.ms_ssim, self.spectral_angle, self.consistency, self.artifacts, self.dists, self.lpips, self.perceptual)
-        if not any(weights) and (self.adversarial is None or self.adversarial.start > 0):
+        plain = (self.pixel, self.ms_ssim, self.spectral_angle, self.consistency, self.artifacts, self.grid)
+        if not any((*plain, self.dists, self.lpips, self.perceptual)) and (self.adversarial is None or self.adversarial.start > 0):
             raise ValueError("no term from the first step on; give pixel or another one a weight above zero")
         return self

@@ -18,6 +18,7 @@ EVERYTHING = {
     "spectral_angle": 0.1,
     "consistency": 0.5,
     "artifacts": 1.0,
+    "grid": 0.5,
     "dists": 0.2,
     "lpips": 0.2,
     "perceptual": [{"network": "vgg16", "weights": "random", "weight": 0.1, "taps": {"block1_conv2": 1.0}}],
@@ -50,7 +51,7 @@ def test_all_terms_have_a_gradient_for_the_enhanced_picture_alone(monkeypatch: p
     assert not list(everything.parameters())
     assert not everything.state_dict()
     terms = everything(sr, hr, lr, sigma, average)
-    assert set(terms) == {"pixel", "ms_ssim", "spectral_angle", "consistency", "artifacts", "dists", "lpips", "vgg16"}
+    assert set(terms) == {"pixel", "ms_ssim", "spectral_angle", "consistency", "artifacts", "grid", "dists", "lpips", "vgg16"}
     for name, term in terms.items():
         assert term.shape == ()
         (slope,) = torch.autograd.grad(term, sr, retain_graph=True)
@@ -60,7 +61,7 @@ def test_all_terms_have_a_gradient_for_the_enhanced_picture_alone(monkeypatch: p
     torch.testing.assert_close(total(terms), sum(terms.values()))
 
 
-@pytest.mark.parametrize("name", ["pixel", "ms_ssim", "spectral_angle", "consistency", "artifacts"])
+@pytest.mark.parametrize("name", ["pixel", "ms_ssim", "spectral_angle", "consistency", "artifacts", "grid"])
 def test_weights_are_factors(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     one, three = (objective(monkeypatch, **{"pixel": 0.0, name: weight})(*batch())[name] for weight in (1.0, 3.0))
     torch.testing.assert_close(three, 3.0 * one)
