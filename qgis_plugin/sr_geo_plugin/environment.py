@@ -258,8 +258,9 @@ class Plan:
     disk_mb: int
 
 
-SIZES = {"light": (190, 730), "gpu": (1_600, 2_400), "train": (900, 2_600)}
-"""Megabytes to download and on the disk: of SR Geo itself, and what each part adds."""
+SIZES = {"light": (190, 730), "gpu": (1_600, 2_400), "train": (3_100, 5_900)}
+"""Megabytes to download and on the disk: of SR Geo itself, and what each part adds. As on Linux, where PyTorch brings CUDA."""
+_TRAIN_ELSEWHERE = (220, 900)
 
 
 def nvidia_driver(host: Host | None = None) -> bool | None:
@@ -304,7 +305,8 @@ def install_plan(
     requirement = f"sr-geo[{','.join(extras)}]{where}" if extras else str(wheel)
     source = [] if offline is None else ["--no-index", "--find-links", str(offline)]
     if maker.kind == "uv":
-        make = [Step((str(maker.program), "venv", "--clear", "--seed", "--python", ">=3.10", str(environment)), "make")]
+        apart = [] if offline is None else ["--offline"]  # otherwise uv fetches a Python where it finds none
+        make = [Step((str(maker.program), "venv", "--clear", *apart, "--python", ">=3.10", str(environment)), "make")]
         install = [str(maker.program), "pip", "install", "--python", python, *source]
         remove = [str(maker.program), "pip", "uninstall", "--python", python]
     else:
@@ -316,7 +318,8 @@ def install_plan(
         steps.append(Step((*remove, "onnxruntime"), "replace"))
         steps.append(Step((*install, "onnxruntime-gpu[cuda,cudnn]"), "replace"))
     steps.append(Step((python, "-m", "sr_geo.cli", "doctor"), "check"))
-    sizes = [SIZES[name] for name, wanted in (("light", True), ("gpu", gpu), ("train", train)) if wanted]
+    known = SIZES if (system or platform.system()) == "Linux" else SIZES | {"train": _TRAIN_ELSEWHERE}
+    sizes = [known[name] for name, wanted in (("light", True), ("gpu", gpu), ("train", train)) if wanted]
     return Plan(environment, tuple(steps), sum(size[0] for size in sizes), sum(size[1] for size in sizes))
 
 
@@ -330,6 +333,8 @@ def install_environ(base: Mapping[str, str], proxy: str = "", direct: Iterable[s
         temporary: folder for what is downloaded and unpacked on the way.
     """
     environ = clean_environ(base)
+    for name in ("UV_SYSTEM_CERTS", "UV_NATIVE_TLS"):  # older releases know the second; uv's own list has no proxy's certificate
+        environ.setdefault(name, "true")
     if temporary is not None:
         environ.update(dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(temporary)))
     if proxy:

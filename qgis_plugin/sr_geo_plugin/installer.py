@@ -151,9 +151,9 @@ def _step(step: Step, environ: dict[str, str], folder: Path, cancelled: Callable
     code, _ = execute(command, environ=environ, folder=folder, hear=hear, cancelled=cancelled)
     if code == 0:
         return
-    marks = ("missing ",) if what == "check" else ("error:", "error ", "  × ", "× ", "  ╰─▶ ")
-    reasons = [line for line in said if line.lower().startswith(marks)] or said
-    reason = reasons[-1].strip() if reasons else tr("code {code}").format(code=code)
+    marks = ("missing ",) if what == "check" else ("error:", "error ", *_CAUSES)
+    reasons = [line for line in said if line.strip().lower().startswith(marks)] or said
+    reason = _plain(reasons[-1]) if reasons else tr("code {code}").format(code=code)
     text = "\n".join(said)
     if what == "make":
         words = tr("The environment cannot be made with {python}: {reason}. Choose another Python.").format(
@@ -171,12 +171,28 @@ def _step(step: Step, environ: dict[str, str], folder: Path, cancelled: Callable
     raise WorkerError(words, text)
 
 
+_CAUSES = ("× ", "╰─▶ ", "cause: ")
+"""Before what uv says of causes, in older and newer releases; the one to know of comes last."""
+
+
+def _plain(line: str) -> str:
+    """A reason as part of a sentence."""
+    line = line.strip()
+    mark = next((mark for mark in _CAUSES if line.startswith(mark)), "")
+    return line[len(mark) :].rstrip(".")
+
+
 def _not_downloaded(text: str, reason: str) -> str:
     """What to do where packages could not be fetched. pip ends with "no matching distribution" also where no proxy answers."""
     if "dependencies for SOCKS" in text:
         return tr("pip cannot use a SOCKS proxy: write an HTTP proxy into the field Proxy, or choose uv under Made with.")
     if "407 Proxy" in text:
         return tr("The proxy wants a name and a password: write them into the field Proxy, as http://user:password@host:port.")
+    if re.search(r"CERTIFICATE_VERIFY_FAILED|invalid peer certificate", text):
+        return tr(
+            "What stands between here and the packages (a proxy, a virus scanner) shows a certificate that is not trusted: have it added "
+            "to the certificates of the system and choose uv under Made with, or choose a folder of wheels."
+        )
     if re.search(r"ProxyError|[Cc]annot connect to proxy|tunnel error", text):
         return tr(
             "The proxy does not answer, or does not let the packages through: correct the field Proxy, empty it where none is needed, or "

@@ -99,7 +99,7 @@ def polygons_file(  # noqa: C901 - a row of cases, each of them short
             raise WorkerError(tr("{layer}: no parcels lie within the extent; choose another one.").format(layer=name))
         if selected_only or isinstance(source, QgsProcessingFeatureSource):
             raise WorkerError(tr("{layer}: no parcels to work on; select some, or switch off “selected features only”.").format(layer=name))
-        raise WorkerError(tr("{layer}: the layer has no parcels.").format(layer=name))
+        raise WorkerError(tr("{layer}: the layer has no parcels; draw some in it, or choose another layer.").format(layer=name))
     return path
 
 

@@ -1,7 +1,10 @@
-"""What every shipped model must do on ground that imagery never shows: perfectly flat pieces with clean edges."""
+"""What every shipped model must do: keep flat ground flat, which imagery never shows, and leave no grid of the input's pixels."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 
 from sr_geo.consistency import Sensor, seen
 from sr_geo.models.catalog import entries, load_model
@@ -44,3 +47,32 @@ def test_flat_ground_stays_flat(name: str, sigma: float, noise: float) -> None:
     assert error[away].max() < 0.01 * np.ptp(truth)
     assert result.min() > truth.min() - 0.15 * np.ptp(truth)
     assert result.max() < truth.max() + 0.15 * np.ptp(truth)
+
+
+def grid_power(fine: Float) -> float:
+    """Power at a half of the sampling frequency, along rows or columns, over that of the frequencies around it; 1 where nothing repeats."""
+    side = 128
+    taper = np.hanning(side)[:, None] * np.hanning(side)
+    power = np.zeros((side, side))
+    for plane in fine:
+        for row in range(0, plane.shape[0] - side + 1, side // 2):
+            for column in range(0, plane.shape[1] - side + 1, side // 2):
+                piece = plane[row : row + side, column : column + side]
+                power += np.abs(np.fft.fft2((piece - piece.mean()) * taper)) ** 2
+    half = side // 2
+    found = []
+    for turned in (power, power.T):
+        line = turned[4 : half - 3].sum(axis=0)  # without what changes along the other side slowly: roads and borders
+        found.append(line[half - 1 : half + 2].mean() / line[[half - 7, half - 6, half - 5, half + 5, half + 6, half + 7]].mean())
+    return max(found)
+
+
+@pytest.mark.parametrize("name", entries())
+def test_no_grid_of_the_inputs_pixels_stays_in_the_result(name: str, repository: Path) -> None:
+    model = load_model(name, threads=1)
+    with rasterio.open(repository / "sample_data" / "itaipu_landsat8.tif") as raster:
+        values = raster.read().astype(np.float32)[:, :96, :96]
+    colours = (values - values.min()) / np.ptp(values)
+    bands = {1: colours.mean(axis=0, keepdims=True), 3: colours[:3], 4: colours[[0, 1, 2, 1]]}[len(model.card.bands)]
+    sigma = 1.6 if model.card.sigma is not None else None
+    assert grid_power(model.run(bands, sigma=sigma)) < 2.0

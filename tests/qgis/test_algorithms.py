@@ -268,6 +268,11 @@ def test_parcel_and_quality_report(farm: QgsRasterLayer, tmp_path: Path) -> None
     assert f"{found['PSNR']:.2f}" in page
 
 
+def test_the_parcel_report_asks_for_nothing_of_a_raster_that_is_not_kept(provider: SrGeoProvider) -> None:
+    assert provider.algorithm("parcelreport").parameterDefinition("COG") is None
+    assert provider.algorithm("enhanceparcels").parameterDefinition("COG") is not None
+
+
 @pytest.mark.parametrize(
     ("uri", "words"),
     [("Polygon?crs=EPSG:32642", "no parcels"), ("Polygon?crs=", "no CRS")],

@@ -116,6 +116,36 @@ def test_a_proxy_in_the_way_is_named(tmp_path: Path, said: str, words: str) -> N
         installer.install(plan, proxy="http://proxy:3128", progress=ignore_progress, cancelled=never_cancelled, log=ignore_line)
 
 
+CERTIFICATE = "SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: unable to get local issuer'))"
+UV_CERTIFICATE = """error: Failed to fetch: https://pypi.org/simple/affine/
+  cause: client error (Connect)
+  cause: invalid peer certificate: UnknownIssuer
+
+hint: Consider enabling use of system TLS certificates with the `--system-certs` command-line flag"""
+
+
+@pytest.mark.parametrize("said", [f"{CERTIFICATE}\nERROR: No matching distribution found for affine>=3.0", UV_CERTIFICATE])
+def test_a_certificate_that_is_not_trusted_is_named(tmp_path: Path, said: str) -> None:
+    plan = Plan(private_environment(), (step(tmp_path, f'cat <<"END"\n{said}\nEND\nexit 1', "install"),), 1, 1)
+    with pytest.raises(WorkerError, match="a certificate that is not trusted: .* choose uv under Made with, or choose a folder of wheels"):
+        installer.install(plan, progress=ignore_progress, cancelled=never_cancelled, log=ignore_line)
+
+
+OLD_UV = """  × No solution found when resolving dependencies:
+  ╰─▶ Because affine was not found in the provided package locations and you require affine, we can conclude that your requirements are
+      unsatisfiable."""
+NEW_UV = """error: No solution found when resolving dependencies
+  cause: Because affine was not found in the provided package locations and you require affine, your requirements are unsatisfiable."""
+
+
+@pytest.mark.parametrize("said", [OLD_UV, NEW_UV])
+def test_what_uv_says_is_missing_is_named(tmp_path: Path, said: str) -> None:
+    failing = step(tmp_path, f'cat <<"END"\n{said}\nEND\nexit 1', "install")
+    plan = Plan(private_environment(), (Step((*failing.command, "--no-index"), "install"),), 1, 1)
+    with pytest.raises(WorkerError, match=r"The folder of wheels is not enough: Because affine was not found [^.]*\. Fill it"):
+        installer.install(plan, progress=ignore_progress, cancelled=never_cancelled, log=ignore_line)
+
+
 def test_what_the_folder_of_wheels_lacks_is_named(maker: Maker, tmp_path: Path) -> None:
     (tmp_path / "wheels").mkdir()
     plan = install_plan(maker, "sr-geo", offline=tmp_path / "wheels")

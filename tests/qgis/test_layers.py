@@ -332,7 +332,7 @@ def test_invalid_and_missing_outlines_go_on_to_the_worker(memory: QgsVectorLayer
     [
         ("Point?crs=EPSG:32642", "no polygons"),
         ("Polygon?crs=", "the parcels have no CRS"),
-        ("Polygon?crs=EPSG:32642", "has no parcels"),
+        ("Polygon?crs=EPSG:32642", "has no parcels; draw some in it, or choose another layer"),
     ],
 )
 def test_layers_that_will_not_do(uri: str, words: str, tmp_path: Path) -> None:

@@ -471,6 +471,19 @@ def test_a_preview_of_the_map_centre(dock: SrGeoDock, image: QgsRasterLayer, wor
     assert not folder.exists()
 
 
+def test_what_was_chosen_stays_where_a_result_comes_and_goes(dock: SrGeoDock, worker: FakeWorker, image: QgsRasterLayer) -> None:
+    form = dock.view.form
+    form.bands["red"].setBand(3)
+    dock.view.preview.click()
+    wait_for(lambda: dock.view.swipe.has_pictures)
+    run(dock)
+    assert form.bands["red"].currentBand() == 3
+    dock.view.remove.click()
+    assert form.layer is image
+    assert form.bands["red"].currentBand() == 3
+    assert dock.view.swipe.has_pictures
+
+
 def test_a_preview_that_comes_too_late(dock: SrGeoDock, image: QgsRasterLayer, qgis_iface: Any) -> None:
     """Another layer is chosen between the end of the work and the telling of it."""
     from sr_geo_plugin.panel.styling import Style

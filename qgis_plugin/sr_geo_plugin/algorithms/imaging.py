@@ -101,8 +101,12 @@ class ImagingAlgorithm(SrGeoAlgorithm):
             band = QgsProcessingParameterBand(name, label, None, "INPUT", True)
             self.addParameter(helped(advanced(band), tr("Only where the file does not say which band is which: then name all of them.")))
 
-    def add_options(self) -> None:
-        """How to enhance."""
+    def add_options(self, *, kept: bool = True) -> None:
+        """How to enhance.
+
+        Args:
+            kept: the enhanced raster is an output.
+        """
         ways = [tr("take over detail of the others"), tr("interpolate"), tr("leave out")]
         self.addParameter(advanced(QgsProcessingParameterEnum("OTHER_BANDS", tr("Bands that the model does not know"), ways, False, 0)))
         ties = [tr("through the sensor's blur"), tr("by plain 4 × 4 means"), tr("not at all")]
@@ -120,7 +124,8 @@ class ImagingAlgorithm(SrGeoAlgorithm):
         self.addParameter(helped(advanced(threads), tr("Left empty: all processors.")))
         tile = QgsProcessingParameterNumber("TILE", tr("Side of a tile, in pixels of the raster"), whole, None, True, 16, 1024)
         self.addParameter(helped(advanced(tile), tr("A smaller one needs less memory; the result is the same.")))
-        self.addParameter(advanced(QgsProcessingParameterBoolean("COG", tr("Write a Cloud Optimized GeoTIFF"), False)))
+        if kept:
+            self.addParameter(advanced(QgsProcessingParameterBoolean("COG", tr("Write a Cloud Optimized GeoTIFF"), False)))
 
     def add_extent(self) -> None:
         """The part of the raster."""

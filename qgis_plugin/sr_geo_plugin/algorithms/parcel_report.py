@@ -40,7 +40,7 @@ class ParcelReport(ImagingAlgorithm):
         self.add_parcels()
         self.add_extent()
         self.add_model()
-        self.add_options()
+        self.add_options(kept=False)
         self.add_table(shown=True)
         self.add_report(shown=True)
         self.addOutput(QgsProcessingOutputNumber("COUNT", tr("Number of parcels")))

@@ -632,6 +632,10 @@ It pays with some ten million pixels of one region, and takes hours without a gr
       <translation>Прокси пайдаланушы аты мен құпиясөзді сұрайды: оларды «Прокси» өрісіне http://user:password@host:port түрінде жазыңыз.</translation>
     </message>
     <message>
+      <source>What stands between here and the packages (a proxy, a virus scanner) shows a certificate that is not trusted: have it added to the certificates of the system and choose uv under Made with, or choose a folder of wheels.</source>
+      <translation>Пакеттерге барар жолда тұрған бағдарлама (прокси немесе антивирус) сенімсіз сертификат көрсетеді: сол сертификатты жүйенің сертификаттарына қостырып, «Немен жасалады» тізімінен uv таңдаңыз немесе пакеттер қалтасын көрсетіңіз.</translation>
+    </message>
+    <message>
       <source>The proxy does not answer, or does not let the packages through: correct the field Proxy, empty it where none is needed, or choose a folder of wheels.</source>
       <translation>Прокси жауап бермейді немесе пакеттерді өткізбейді: «Прокси» өрісін түзетіңіз, прокси керек болмаса, өрісті тазалаңыз немесе пакеттер қалтасын таңдаңыз.</translation>
     </message>
@@ -1052,8 +1056,8 @@ It pays with some ten million pixels of one region, and takes hours without a gr
       <translation>{layer}: жұмыс істейтін танап жоқ; бірнешеуін таңдаңыз немесе «Тек таңдалған нысандар» белгісін алып тастаңыз.</translation>
     </message>
     <message>
-      <source>{layer}: the layer has no parcels.</source>
-      <translation>{layer}: қабатта танап жоқ.</translation>
+      <source>{layer}: the layer has no parcels; draw some in it, or choose another layer.</source>
+      <translation>{layer}: қабатта танап жоқ; танаптарды сызыңыз немесе басқа қабатты таңдаңыз.</translation>
     </message>
     <message>
       <source>{layer}: the image lies where the CRS of the parcels ({crs}) does not reach; check the CRS of both layers.</source>

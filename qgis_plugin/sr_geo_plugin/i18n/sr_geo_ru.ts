@@ -632,6 +632,10 @@ It pays with some ten million pixels of one region, and takes hours without a gr
       <translation>Прокси требует имя и пароль: укажите их в поле «Прокси» в виде http://user:password@host:port.</translation>
     </message>
     <message>
+      <source>What stands between here and the packages (a proxy, a virus scanner) shows a certificate that is not trusted: have it added to the certificates of the system and choose uv under Made with, or choose a folder of wheels.</source>
+      <translation>На пути к пакетам стоит посредник (прокси или антивирус) с сертификатом, которому здесь не доверяют: попросите добавить этот сертификат в хранилище системы и выберите uv в списке «Создать с помощью» или укажите папку с пакетами.</translation>
+    </message>
+    <message>
       <source>The proxy does not answer, or does not let the packages through: correct the field Proxy, empty it where none is needed, or choose a folder of wheels.</source>
       <translation>Прокси не отвечает или не пропускает пакеты: исправьте поле «Прокси», очистите его, если прокси не нужен, или выберите папку с пакетами.</translation>
     </message>
@@ -1052,8 +1056,8 @@ It pays with some ten million pixels of one region, and takes hours without a gr
       <translation>{layer}: нет полей для работы; выделите какие-нибудь или снимите флажок «Только выделенные объекты».</translation>
     </message>
     <message>
-      <source>{layer}: the layer has no parcels.</source>
-      <translation>{layer}: в слое нет полей.</translation>
+      <source>{layer}: the layer has no parcels; draw some in it, or choose another layer.</source>
+      <translation>{layer}: в слое нет полей; нарисуйте их в нём или выберите другой слой.</translation>
     </message>
     <message>
       <source>{layer}: the image lies where the CRS of the parcels ({crs}) does not reach; check the CRS of both layers.</source>

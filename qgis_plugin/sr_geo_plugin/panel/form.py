@@ -57,6 +57,8 @@ class Form(QWidget):
         self.layers.layerChanged.connect(self._layer_changed)
         self.parcels.layerChanged.connect(self._parcels_changed)
         self._watched: QgsVectorLayer | None = None
+        self._known: str | None = None
+        """The image whose bands are listed."""
         self._layer_changed()
         self._parcels_changed()
 
@@ -155,6 +157,10 @@ class Form(QWidget):
         self.models.setCurrentIndex(max(self.models.findData(chosen), 0))
 
     def _layer_changed(self) -> None:
+        known = None if self.layer is None else self.layer.id()
+        if self._known == known:  # the box also says so where another layer was added or removed
+            return
+        self._known = known
         for band in self.bands.values():
             band.setLayer(self.layer)
             band.setBand(-1)
