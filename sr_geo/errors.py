@@ -61,6 +61,10 @@ class OptionError(SrGeoError, ValueError):
     """An option with a value that it cannot have."""
 
 
+class ModelWarning(UserWarning):
+    """A model whose results are for looking at and not for measuring in."""
+
+
 class BlurWarning(UserWarning):
     """A sensor that is sharper or softer than the model was trained for; the nearest blur that it knows is taken."""
 

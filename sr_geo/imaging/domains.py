@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, get_args
 
-from sr_geo.errors import ModelError, OptionError, PictureWarning
+from sr_geo.errors import ModelError, ModelWarning, OptionError, PictureWarning
 from sr_geo.imaging.enlarge import Enlarger, colour_order
 from sr_geo.imaging.reduction import Bicubic, Optics
 from sr_geo.models.catalog import entries, load_model
@@ -75,6 +75,8 @@ def open_enlarger(
     colour_order(card)
     if card.standardised:
         raise ModelError(f"model {card.name}: wants level and spread of a scene measured first, as `sr-geo enhance` does; pictures are not")
+    if card.caution:
+        warnings.warn(f"model {card.name} {card.caution}", ModelWarning, stacklevel=2)
     if not card.exact_halo:
         said = f"model {card.name}: sees further than the {card.halo} pixels by which tiles overlap, so that their edges may show faintly"
         warnings.warn(PictureWarning(said), stacklevel=2)

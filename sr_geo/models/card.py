@@ -82,3 +82,10 @@ class Card(_Part):
         if self.standardised and self.commutes_with_gain_and_offset:
             raise ValueError("standardised: a network that commutes with gain and offset takes values as they are")
         return self
+
+    @property
+    def caution(self) -> str:
+        """What users of the model must know, as the rest of a sentence about it; empty where nothing needs to be said."""
+        if self.leaning == "fidelity":
+            return ""
+        return "leans to perception: results look sharper and are less true; look at them, and do not measure in them"

@@ -101,7 +101,7 @@ def report_of(result: Result) -> ReportData:
         output_name=result.outputs[0].name
         if len(result.outputs) == 1
         else f"{len(result.outputs)} files in {result.outputs[0].parent.name}",
-        model=card.name,
+        model=f"{card.name}, which {card.caution}" if card.caution else card.name,
         model_sha256=result.model_sha256,
         bands=bands,
         tiles=result.tiles,

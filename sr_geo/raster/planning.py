@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from sr_geo.errors import BandError, BlurWarning, ModelError, OptionError
+from sr_geo.errors import BandError, BlurWarning, ModelError, ModelWarning, OptionError
 from sr_geo.models.card import Card
 from sr_geo.models.catalog import for_bands, load_model
 from sr_geo.models.session import Device, Upscaler
@@ -46,6 +46,8 @@ def choose_model(scene: Scene, model: str | Path | None, *, device: Device, thre
     if model is not None:
         upscaler = load_model(model, device=device, threads=threads)
         _check_card(upscaler.card)
+        if upscaler.card.caution:
+            warnings.warn(f"model {upscaler.card.name} {upscaler.card.caution}", ModelWarning, stacklevel=3)
         return upscaler
     if len(_pictures(scene.bands)) == 1:
         return load_model("satellite-rgb-x4", device=device, threads=threads)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from sr_geo.cli import cli
 from sr_geo.cli.ending import run
-from sr_geo.errors import InputError, ModelError, OptionError, OutputError, PictureWarning
+from sr_geo.errors import InputError, ModelError, ModelWarning, OptionError, OutputError, PictureWarning
 from sr_geo.imaging.domains import MANNERS, Domain, open_enlarger
 from sr_geo.imaging.enlarge import Enlarger
 from sr_geo.imaging.opening import open_picture
@@ -131,6 +131,8 @@ def test_a_domain_takes_its_own_shipped_model(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(catalog, "entries", lambda: made)
     monkeypatch.setattr("sr_geo.imaging.domains.entries", lambda: made)
     assert open_enlarger("face", device="cpu", threads=1).upscaler.card.name == "face-rgb-x4"
+    with pytest.warns(ModelWarning, match="model face-gan-x4 leans to perception"):
+        open_enlarger("face", made["face-gan-x4"].path, device="cpu", threads=1)
     with pytest.raises(ModelError, match=r"domain medical: no model for it is shipped.*--model"):
         open_enlarger("medical", device="cpu", threads=1)
     with pytest.warns(PictureWarning, match=r"domain photo: no model of its own.*face-rgb-x4 stands in.*--model"):

@@ -11,7 +11,7 @@ from affine import Affine
 from rasterio.crs import CRS
 
 from sr_geo.consistency import Sensor, seen
-from sr_geo.errors import BandError, BlurWarning, ModelError, OptionError
+from sr_geo.errors import BandError, BlurWarning, ModelError, ModelWarning, OptionError
 from sr_geo.grid import TilePlan
 from sr_geo.models.catalog import entries
 from sr_geo.radiometry import Encoding, default_encoding
@@ -95,6 +95,12 @@ def test_one_nodata_for_all() -> None:
 
 
 # Models
+
+
+def test_a_model_that_leans_to_perception_is_taken_with_a_word_of_caution() -> None:
+    with pytest.warns(ModelWarning, match="model satellite-rgb-perceptual-x4 leans to perception: .* do not measure in them"):
+        taken = choose_model(a_scene(*RGBN), "satellite-rgb-perceptual-x4", device="cpu", threads=1)
+    assert taken.card.leaning == "perception"
 
 
 def test_the_model_with_most_bands_is_taken() -> None:
