@@ -51,7 +51,7 @@ PEERS = ("realsr-df2k", "realesrgan-x4plus")
 SHIPPED = {
     "satellite": ("satellite-rgb-x4", "satellite-rgb-perceptual-x4"),
     "medical": ("medical-gray-x4", "medical-gray-perceptual-x4"),
-    "plate": ("plate-rgb-x4",),
+    "plate": ("plate-rgb-x4", "plate-rgb-perceptual-x4"),
     "face": ("face-rgb-x4", "face-rgb-perceptual-x4"),
     "photo": ("face-rgb-x4",),
 }

@@ -35,7 +35,7 @@ TABLE = ROOT / "training" / "results" / "pictures.csv"
 COLUMNS = ("domain", "test_set", "input", "method", "pictures", "psnr_db", "gain_db", "ssim", "lpips")
 DOMAINS = {
     "medical": ("medical-gray-x4", "medical-gray-perceptual-x4"),
-    "plate": ("plate-rgb-x4",),
+    "plate": ("plate-rgb-x4", "plate-rgb-perceptual-x4"),
     "face": ("face-rgb-x4", "face-rgb-perceptual-x4"),
 }
 METHODS = {"fidelity": "network", "perception": "perceptual"}

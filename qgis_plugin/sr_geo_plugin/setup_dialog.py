@@ -360,7 +360,7 @@ class SetUpDialog(QDialog):
     def _installed(self, _: object) -> None:
         settings.choose_python("")
         self.existing.setFilePath("")
-        self.log.appendPlainText(tr("Done."))
+        self._write(tr("Done."))
         self._show_state()
         self.changed.emit()
         self._check()
@@ -441,11 +441,19 @@ class SetUpDialog(QDialog):
 
         self._task = _LinesTask(description, job, done=ended, failed=failed)
         self._task.said.connect(self._said)
-        self._task.line.connect(self.log.appendPlainText)
+        self._task.line.connect(self._write)
         self.progress.setValue(0)
         self.progress.setFormat("%p%")
         self._enable()
         QgsApplication.taskManager().addTask(self._task)
+
+    def _write(self, line: str) -> None:
+        """Add a line to the log and stay at its end, which Qt alone loses where the scroll bar comes and lines break anew."""
+        bar = self.log.verticalScrollBar()
+        at_end = bar.value() + bar.pageStep() >= bar.maximum()
+        self.log.appendPlainText(line)
+        if at_end:
+            bar.setValue(bar.maximum())
 
     def _line(self, task: Any) -> Callable[[str], None]:
         return task.line.emit
@@ -472,7 +480,7 @@ class SetUpDialog(QDialog):
         self.close()
 
     def _failed(self, error: WorkerError) -> None:
-        self.log.appendPlainText(str(error))
+        self._write(str(error))
         if not isinstance(error, Cancelled):
             QMessageBox.warning(self, self.windowTitle(), str(error))
 

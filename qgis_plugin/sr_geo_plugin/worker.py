@@ -346,7 +346,8 @@ def _reason(code: int, lines: Sequence[str]) -> str:
         return tr("The worker was stopped by another program; run it again.")
     if code in (-9, 137):
         return tr(
-            "The worker was killed, most likely because memory ran out: close other programs, or set a smaller tile, and run it again."
+            "The worker was killed, most likely because memory ran out: close other programs, or set a smaller tile (“Advanced parameters” "
+            "in the toolbox), and run it again."
         )
     if code < 0 or code > 255:
         return tr("The worker crashed (code {code}); run it again, and repair it in Set up if that does not help.").format(code=code)

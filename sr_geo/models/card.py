@@ -88,4 +88,4 @@ class Card(_Part):
         """What users of the model must know, as the rest of a sentence about it; empty where nothing needs to be said."""
         if self.leaning == "fidelity":
             return ""
-        return "leans to perception: results look sharper and are less true; look at them, and do not measure in them"
+        return "leans to perception: to look at, not to measure in (results are sharper and less true)"

@@ -318,7 +318,7 @@ def script(path: Path, body: str) -> str:
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ('case "$2" in *launch*|*watch*) kill -9 $$;; esac', "memory"),
+        ('case "$2" in *launch*|*watch*) kill -9 $$;; esac', "memory .* in the toolbox"),
         ('case "$2" in *watch*) ulimit -f 200;; esac', r"out\.tif|File too large|written|room"),
     ],
     ids=["killed", "disk full"],

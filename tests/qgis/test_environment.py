@@ -265,7 +265,8 @@ def test_on_a_gpu_the_right_package_is_written_last(maker: Maker, tmp_path: Path
 
 def test_pytorch_is_large_on_linux_only(tmp_path: Path) -> None:
     """There it brings NVIDIA's libraries, wanted or not; measured: 6.2 GB after a download of 3.1 GB."""
-    linux, windows, mac = (install_plan(VENV, "sr-geo", environment=tmp_path, train=True, system=name) for name in ("Linux", "Windows", "Darwin"))
+    systems = ("Linux", "Windows", "Darwin")
+    linux, windows, mac = (install_plan(VENV, "sr-geo", environment=tmp_path, train=True, system=system) for system in systems)
     assert linux.download_mb > 3_100
     assert linux.disk_mb > 6_200
     assert windows.disk_mb == mac.disk_mb < 2_000

@@ -116,7 +116,7 @@ def test_a_proxy_in_the_way_is_named(tmp_path: Path, said: str, words: str) -> N
         installer.install(plan, proxy="http://proxy:3128", progress=ignore_progress, cancelled=never_cancelled, log=ignore_line)
 
 
-CERTIFICATE = "SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: unable to get local issuer'))"
+CERTIFICATE = "SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: no local issuer'))"
 UV_CERTIFICATE = """error: Failed to fetch: https://pypi.org/simple/affine/
   cause: client error (Connect)
   cause: invalid peer certificate: UnknownIssuer
@@ -127,7 +127,7 @@ hint: Consider enabling use of system TLS certificates with the `--system-certs`
 @pytest.mark.parametrize("said", [f"{CERTIFICATE}\nERROR: No matching distribution found for affine>=3.0", UV_CERTIFICATE])
 def test_a_certificate_that_is_not_trusted_is_named(tmp_path: Path, said: str) -> None:
     plan = Plan(private_environment(), (step(tmp_path, f'cat <<"END"\n{said}\nEND\nexit 1', "install"),), 1, 1)
-    with pytest.raises(WorkerError, match="a certificate that is not trusted: .* choose uv under Made with, or choose a folder of wheels"):
+    with pytest.raises(WorkerError, match=r"a certificate that is not trusted: .* choose uv under Made with, or choose a folder of wheels"):
         installer.install(plan, progress=ignore_progress, cancelled=never_cancelled, log=ignore_line)
 
 

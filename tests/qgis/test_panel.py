@@ -23,13 +23,14 @@ from qgis.core import (
 )
 from qgis.PyQt.QtCore import QCoreApplication, QElapsedTimer, QEvent, QPoint, Qt, QTimer
 from qgis.PyQt.QtTest import QTest
-from qgis.PyQt.QtWidgets import QFrame, QPushButton
+from qgis.PyQt.QtWidgets import QFrame, QPushButton, QStyle, QStyleOptionComboBox
 
 from sr_geo_plugin import settings
 from sr_geo_plugin.environment import Runtime
 from sr_geo_plugin.panel import jobs
 from sr_geo_plugin.panel.dock import SrGeoDock
 from sr_geo_plugin.panel.table import read_table, write_csv
+from sr_geo_plugin.panel.view import PanelView
 from sr_geo_plugin.worker import WorkerError
 
 SAMPLE = Path(__file__).resolve().parents[2] / "sample_data"
@@ -482,6 +483,34 @@ def test_what_was_chosen_stays_where_a_result_comes_and_goes(dock: SrGeoDock, wo
     assert form.layer is image
     assert form.bands["red"].currentBand() == 3
     assert dock.view.swipe.has_pictures
+
+
+def test_the_usual_model_is_read_whole(monkeypatch: pytest.MonkeyPatch, qtbot: Any) -> None:
+    usual = "Автоматты түрде, арналар бойынша"
+    monkeypatch.setattr("sr_geo_plugin.panel.form.tr", lambda words: usual if words == "Automatic, by the bands" else words)
+    view = PanelView()
+    qtbot.addWidget(view)
+    view.show()
+    view.resize(200, 600)
+    QTest.qWait(100)
+    models = view.form.models
+    option = QStyleOptionComboBox()
+    models.initStyleOption(option)
+    place = models.style().subControlRect(QStyle.ComplexControl.CC_ComboBox, option, QStyle.SubControl.SC_ComboBoxEditField, models)
+    assert place.width() >= models.fontMetrics().horizontalAdvance(usual)
+
+
+def test_nothing_is_cut_off_at_the_side(dock: SrGeoDock, qgis_iface: Any) -> None:
+    """There is no bar to scroll sideways; in Russian the options are wider than the panel was."""
+    view = dock.view
+    view.show()
+    view.resize(200, 600)
+    for words in ("short", "Добавить карту деталей, которых спутник не измерял, по каждому пикселю"):
+        view.form.detail_map.setText(words)
+        view.form.more.setCollapsed(False)
+        QTest.qWait(100)
+        assert view.widget().width() <= view.viewport().width()
+    assert view.viewport().width() > 320
 
 
 def test_a_preview_that_comes_too_late(dock: SrGeoDock, image: QgsRasterLayer, qgis_iface: Any) -> None:

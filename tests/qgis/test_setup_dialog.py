@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from qgis.core import QgsApplication, QgsNetworkAccessManager, QgsSettings
+from qgis.PyQt.QtCore import QCoreApplication
 from qgis.PyQt.QtWidgets import QFileDialog, QMessageBox
 
 from sr_geo_plugin import installer, settings
@@ -139,6 +140,32 @@ def test_installing_runs_the_plan_in_the_background(dialog: SetUpDialog, qtbot: 
     assert (proxy, direct) == ("http://proxy:3128", ["mirror.example.org"])
     assert plan.steps[0].command[0] == "/usr/bin/python3.12"
     qtbot.waitUntil(lambda: "a line" in dialog.log.toPlainText(), timeout=20_000)
+
+
+UV_SAYS = [
+    "2026-05-04T10:00:00+00:00 /persons/ana/.local/share/sr-geo/qgis/environment",
+    "> /opt/uv/bin/uv venv --clear --python >=3.10 /persons/ana/.local/share/sr-geo/qgis/environment",
+    "Using CPython 3.11.2 interpreter at: /usr/bin/python3",
+    "Creating virtual environment at: environment",
+    "> /opt/uv/bin/uv pip install --python /persons/ana/.local/share/sr-geo/qgis/environment/bin/python "
+    "/persons/ana/.local/share/QGIS/QGIS3/profiles/default/python/plugins/sr_geo_plugin/wheels/sr_geo-0.1.0-py3-none-any.whl",
+    *(f"Downloading package {number}" for number in range(30)),
+]
+
+
+def test_the_log_follows_what_happens(dialog: SetUpDialog, qtbot: Any) -> None:
+    dialog.show()
+    bar = dialog.log.verticalScrollBar()
+    for width in range(500, 900, 8):
+        dialog.resize(width, 700)
+        dialog.log.clear()
+        for line in UV_SAYS:
+            dialog._write(line)
+            QCoreApplication.processEvents()
+        assert bar.value() == bar.maximum() > 0, width
+    bar.setValue(0)  # the user reads what came before
+    dialog._write("more")
+    assert bar.value() == 0
 
 
 def test_cancel(dialog: SetUpDialog, qtbot: Any, monkeypatch: pytest.MonkeyPatch, warned: list[str]) -> None:

@@ -33,4 +33,4 @@ def test_the_page_says_that_a_model_leans_to_perception(tmp_path: Path) -> None:
     tiny = write_model(tmp_path / "tiny.onnx", card(leaning="perception"))
     with pytest.warns(ModelWarning, match="leans to perception"):
         result = enhance_raster(source, tmp_path / "out.tif", Options(model=tiny, psf=2.0, consistency="off", threads=1, device="cpu"))
-    assert report_of(result).model.startswith("tiny, which leans to perception: results look sharper and are less true")
+    assert report_of(result).model.startswith("tiny, which leans to perception: to look at, not to measure in")

@@ -98,7 +98,7 @@ def test_one_nodata_for_all() -> None:
 
 
 def test_a_model_that_leans_to_perception_is_taken_with_a_word_of_caution() -> None:
-    with pytest.warns(ModelWarning, match="model satellite-rgb-perceptual-x4 leans to perception: .* do not measure in them"):
+    with pytest.warns(ModelWarning, match="model satellite-rgb-perceptual-x4 leans to perception: to look at, not to measure in"):
         taken = choose_model(a_scene(*RGBN), "satellite-rgb-perceptual-x4", device="cpu", threads=1)
     assert taken.card.leaning == "perception"
 

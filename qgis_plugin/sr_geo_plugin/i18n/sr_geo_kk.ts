@@ -1260,8 +1260,8 @@ It pays with some ten million pixels of one region, and takes hours without a gr
       <translation>Есептеу модулін басқа бағдарлама тоқтатты; қайта іске қосыңыз.</translation>
     </message>
     <message>
-      <source>The worker was killed, most likely because memory ran out: close other programs, or set a smaller tile, and run it again.</source>
-      <translation>Есептеу модулі үзілді, жад жетпеген болуы мүмкін: басқа бағдарламаларды жабыңыз немесе кішірек тайл беріп, қайта іске қосыңыз.</translation>
+      <source>The worker was killed, most likely because memory ran out: close other programs, or set a smaller tile (“Advanced parameters” in the toolbox), and run it again.</source>
+      <translation>Есептеу модулі үзілді, жад жетпеген болуы мүмкін: басқа бағдарламаларды жабыңыз немесе кішірек тайл беріп (өңдеу құралдарындағы «Қосымша параметрлер»), қайта іске қосыңыз.</translation>
     </message>
     <message>
       <source>The worker crashed (code {code}); run it again, and repair it in Set up if that does not help.</source>

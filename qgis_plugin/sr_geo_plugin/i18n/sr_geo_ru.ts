@@ -1260,8 +1260,8 @@ It pays with some ten million pixels of one region, and takes hours without a gr
       <translation>Вычислительный модуль остановлен другой программой; запустите снова.</translation>
     </message>
     <message>
-      <source>The worker was killed, most likely because memory ran out: close other programs, or set a smaller tile, and run it again.</source>
-      <translation>Вычислительный модуль был прерван, скорее всего не хватило памяти: закройте другие программы или задайте меньший тайл и запустите снова.</translation>
+      <source>The worker was killed, most likely because memory ran out: close other programs, or set a smaller tile (“Advanced parameters” in the toolbox), and run it again.</source>
+      <translation>Вычислительный модуль был прерван, скорее всего не хватило памяти: закройте другие программы или задайте меньший тайл («Дополнительные параметры» в панели инструментов анализа) и запустите снова.</translation>
     </message>
     <message>
       <source>The worker crashed (code {code}); run it again, and repair it in Set up if that does not help.</source>

@@ -54,6 +54,9 @@ class Form(QWidget):
         for combo in (self.layers, self.parcels, self.models, *self.bands.values()):  # long names must not widen the panel
             combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             combo.setMinimumContentsLength(6)
+        metrics, usual = self.models.fontMetrics(), self.models.itemText(0)
+        wider = metrics.horizontalAdvance(usual) - 6 * metrics.horizontalAdvance("X")
+        self.models.setMinimumWidth(self.models.minimumSizeHint().width() + wider)  # what stands there mostly is read whole
         self.layers.layerChanged.connect(self._layer_changed)
         self.parcels.layerChanged.connect(self._parcels_changed)
         self._watched: QgsVectorLayer | None = None

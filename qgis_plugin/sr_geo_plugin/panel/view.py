@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qgis.PyQt.QtCore import Qt
+from qgis.PyQt.QtCore import QEvent, QObject, Qt
 from qgis.PyQt.QtWidgets import (
     QComboBox,
     QFrame,
@@ -24,6 +24,9 @@ from sr_geo_plugin.panel.form import Form
 from sr_geo_plugin.panel.swipe import SwipeView
 from sr_geo_plugin.panel.table import ParcelTable, TableView
 from sr_geo_plugin.translation import tr
+
+NARROWEST = 320
+"""Pixels of the screen in which a preview still shows something."""
 
 
 class PanelView(QScrollArea):
@@ -43,11 +46,21 @@ class PanelView(QScrollArea):
         layout.addWidget(self._make_run(inner))
         layout.addWidget(self._make_results(inner), 2)
         self.setWidget(inner)
-        self.setMinimumWidth(320)
+        self._fit()
         self.show_running(running=False)
         self.list_results([])
         self.show_table(None)
         self.show_hint()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Keep room for the widest line: it depends on the language, and on whether “More options” is open."""
+        if watched is self.widget() and event.type() == QEvent.Type.LayoutRequest:
+            self._fit()
+        return super().eventFilter(watched, event)
+
+    def _fit(self) -> None:
+        """No narrower than what is in it, as nothing scrolls sideways."""
+        self.setMinimumWidth(max(NARROWEST, self.widget().minimumSizeHint().width() + self.verticalScrollBar().sizeHint().width()))
 
     # Parts
 
