@@ -277,6 +277,14 @@ def bundled_wheel() -> Path | None:
     return wheels[-1] if wheels else None
 
 
+def newer_version(runtime: Runtime) -> str:
+    """The version of SR Geo that comes with the plugin where the one in the private environment is older, else empty."""
+    wheel = bundled_wheel()
+    brought = wheel.name.split("-")[1] if wheel is not None else ""
+    newer = version_numbers(brought) > version_numbers(runtime.version)
+    return brought if newer and private_environment() in runtime.python.parents else ""
+
+
 def install_plan(
     maker: Maker,
     wheel: Path | str,

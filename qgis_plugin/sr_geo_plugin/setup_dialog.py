@@ -46,6 +46,7 @@ from sr_geo_plugin.environment import (
     hide_password,
     host_pythons,
     install_plan,
+    newer_version,
     nvidia_driver,
     private_environment,
 )
@@ -240,6 +241,10 @@ class SetUpDialog(QDialog):
             self.status.setText(f"<b>{html.escape(words.format(python=settings.chosen_python()))}</b>")
         else:
             words = tr("SR Geo {version} is ready: {python}").format(version=runtime.version, python=runtime.python)
+            newer = newer_version(runtime)
+            if newer:
+                brings = tr("SR Geo {version} works, but this plugin comes with {newer}: press Repair to renew it.")
+                words = brings.format(version=runtime.version, newer=newer)
             self.status.setText(f"<b>{html.escape(words)}</b>")
         there = private_environment().exists()
         self.install.setText(tr("Repair") if there else tr("Install"))

@@ -55,6 +55,18 @@ def test_what_it_will_do_is_shown_before_anything_is_done(dialog: SetUpDialog) -
     assert not private_environment().exists()
 
 
+OLDER = "0.9.1 works, but this plugin comes with 0.10.0: press Repair"
+
+
+@pytest.mark.parametrize(("brought", "words"), [("0.10.0", OLDER), ("0.9.1", "0.9.1 is ready"), ("0.9.0", "0.9.1 is ready")])
+def test_an_old_environment_is_named(dialog: SetUpDialog, monkeypatch: pytest.MonkeyPatch, brought: str, words: str) -> None:
+    ours = Runtime(private_environment() / "bin" / "python", "0.9.1", ())
+    monkeypatch.setattr(settings, "runtime", lambda: ours)
+    monkeypatch.setattr("sr_geo_plugin.environment.bundled_wheel", lambda: Path(f"sr_geo-{brought}-py3-none-any.whl"))
+    dialog._show_state()
+    assert words in dialog.status.text()
+
+
 def test_a_graphics_card_that_is_not_there(dialog: SetUpDialog, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sr_geo_plugin.setup_dialog.nvidia_driver", lambda: False)
     assert "No driver" not in dialog.plan.toPlainText()

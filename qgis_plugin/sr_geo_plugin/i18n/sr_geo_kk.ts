@@ -1192,6 +1192,10 @@ It pays with some ten million pixels of one region, and takes hours without a gr
       <translation>SR Geo {version} дайын: {python}</translation>
     </message>
     <message>
+      <source>SR Geo {version} works, but this plugin comes with {newer}: press Repair to renew it.</source>
+      <translation>SR Geo {version} жұмыс істейді, бірақ бұл модульмен {newer} бірге келеді: жаңарту үшін «Қалпына келтіру» түймесін басыңыз.</translation>
+    </message>
+    <message>
       <source>Repair</source>
       <translation>Қалпына келтіру</translation>
     </message>

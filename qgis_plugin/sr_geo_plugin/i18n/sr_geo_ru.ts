@@ -1192,6 +1192,10 @@ It pays with some ten million pixels of one region, and takes hours without a gr
       <translation>SR Geo {version} готов: {python}</translation>
     </message>
     <message>
+      <source>SR Geo {version} works, but this plugin comes with {newer}: press Repair to renew it.</source>
+      <translation>SR Geo {version} работает, но с этим модулем поставляется {newer}: нажмите «Восстановить», чтобы обновить.</translation>
+    </message>
+    <message>
       <source>Repair</source>
       <translation>Восстановить</translation>
     </message>
