@@ -513,6 +513,16 @@ def test_nothing_is_cut_off_at_the_side(dock: SrGeoDock, qgis_iface: Any) -> Non
     assert view.viewport().width() > 320
 
 
+def test_a_preview_is_of_the_model_that_is_chosen(dock: SrGeoDock, image: QgsRasterLayer) -> None:
+    dock.view.preview.click()
+    wait_for(lambda: dock._previewing is None)
+    assert dock.view.swipe.has_pictures
+    models = dock.view.form.models
+    QTest.keyClick(models, Qt.Key.Key_Down)
+    assert models.currentIndex() == 1
+    assert not dock.view.swipe.has_pictures
+
+
 def test_a_preview_that_comes_too_late(dock: SrGeoDock, image: QgsRasterLayer, qgis_iface: Any) -> None:
     """Another layer is chosen between the end of the work and the telling of it."""
     from sr_geo_plugin.panel.styling import Style

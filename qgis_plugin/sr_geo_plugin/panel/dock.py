@@ -75,6 +75,7 @@ class SrGeoDock(QgsDockWidget):
         self.comparison.ended.connect(lambda: view.compare.setChecked(False))
         view.results.currentIndexChanged.connect(self._show_result)
         view.form.layer_changed.connect(self._forget_preview)
+        view.form.models.activated.connect(self._forget_preview)  # by the user; not where the list is filled anew
         self._project.layersRemoved.connect(self._layers_removed)
         self.look_for_worker()
 
@@ -160,8 +161,8 @@ class SrGeoDock(QgsDockWidget):
         self._previewing = None
         self.view.preview.setEnabled(self._running is None)
 
-    def _forget_preview(self) -> None:
-        """The preview is of another layer now, or is made anew."""
+    def _forget_preview(self, _index: int = 0) -> None:
+        """The preview is of another layer or model now, or is made anew."""
         if self._previewing is not None:
             self._previewing.cancel()
         if self._preview_folder is not None:
