@@ -158,7 +158,7 @@ def draw(table: Path, target: Path) -> None:
             axis.errorbar(x.mean(), y.mean(), xerr=np.ptp(x) / 2, yerr=np.ptp(y) / 2, fmt="o", color=f"C{number}", label=system)
         axis.set(title=name, xlabel="PSNR, dB", ylabel="LPIPS, lower is better")
     handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(systems))
+    figure.legend(handles, labels, loc="outside lower center", ncols=-(-len(systems) // 2), frameon=False)
     figure.savefig(target, dpi=120)
     plt.close(figure)
 
@@ -170,11 +170,12 @@ def main() -> None:
     parser.add_argument("--leg", type=Path, action="append", default=[], help="what a leg handed over; the last has all")
     parser.add_argument("--runs", type=Path, help="default: runs/study, or runs/study-reduced")
     parser.add_argument("--reduced", action="store_true")
+    parser.add_argument("--domain", action="append", help="default: all of which a run is done")
     parser.add_argument("--pictures", type=int, default=40, help="of a test at most")
     parser.add_argument("--out", type=Path, default=HERE.parents[1] / "training/results/study.csv")
     given = parser.parse_args()
     plan = read_plan(reduced=given.reduced)
-    planned = plan.runs(plan.domains)
+    planned = plan.runs(tuple(given.domain or plan.domains))
     with tempfile.TemporaryDirectory() as scratch:
         runs = Path(scratch) if given.leg else given.runs or Path("runs") / ("study-reduced" if given.reduced else "study")
         for leg in given.leg:
