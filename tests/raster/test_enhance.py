@@ -215,6 +215,7 @@ def test_the_shipped_network_does_not_care_for_units(tmp_path: Path) -> None:
     np.testing.assert_allclose((b - offset) / gain, a, atol=2e-4 * np.ptp(values))
 
 
+@pytest.mark.filterwarnings("ignore::sr_geo.errors.ModelWarning")
 @pytest.mark.parametrize("name", sorted(entries()))
 def test_every_shipped_satellite_model_runs(tmp_path: Path, name: str) -> None:
     if not name.startswith("satellite-"):
