@@ -22,7 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from enlarging import SCALE
+from enlarging import SCALE, Method
 from PIL import Image
 
 from sr_geo.imaging.domains import open_enlarger
@@ -43,7 +43,6 @@ METHODS = {"fidelity": "network", "perception": "perceptual"}
 BORDER = 8
 LARGEST = 512
 PATCH = 256
-Method = Callable[[Float], Float]
 
 
 def test_files(domain: str, data: Path) -> Iterator[tuple[str, Path]]:
