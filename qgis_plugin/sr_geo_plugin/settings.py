@@ -16,7 +16,7 @@ from sr_geo_plugin.environment import Host, Runtime, data_folder, find_runtime
 from sr_geo_plugin.translation import tr
 
 _PYTHON = "sr_geo/python"
-SHIPPED = ("satellite-rgb-x4", "satellite-rgbn-x4", "satellite-rgb-perceptual-x4")
+SHIPPED = ("satellite-rgb-x4", "satellite-rgbn-x4", "satellite-rgb-perceptual-x4", "satellite-rgbn-perceptual-x4")
 """Models that every release brings; the list of a worker is asked for once it is there."""
 
 

@@ -14,7 +14,7 @@ from sr_geo.train.export import Exported, export_onnx
 from sr_geo.train.foreign import PACKAGED, Provenance, load_foreign
 from sr_geo.train.nets import Generator, RRDBNet
 from sr_geo.train.recipe import Recipe, recipe_of_run
-from sr_geo.train.start import build
+from sr_geo.train.start import build, find_start, mix_in
 
 FARTHEST = 64
 """Input pixels that a network for pictures gets around a window at most. The receptive field of 23 blocks is 349, and no picture is
@@ -132,6 +132,12 @@ def _export_run(run: Path, path: Path, *, precision: Precision, data: Path | Non
     commit = json.loads(about.read_text(encoding="utf-8"))["commit"] if about.exists() else ""
     net = build(recipe.model, sees_blur=recipe.blur is not None)
     net.load_state_dict(load_file(weights))
+    if recipe.interpolate is not None:
+        try:
+            other = find_start(recipe.interpolate.model)
+        except TrainingError as error:
+            raise TrainingError(str(error).replace("init:", "interpolate.model:", 1)) from error
+        mix_in(net, other, recipe.interpolate.share, ours=recipe.model.bands)
     wanted = precision == "int8" and data is not None and recipe.domain != "satellite"
     imagery = pieces.of_recipe(recipe, data) if wanted and data is not None else []
     return export_onnx(net, card_of(recipe, net, commit=commit, quality=quality), path, precision=precision, pieces=imagery)

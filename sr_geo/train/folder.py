@@ -113,7 +113,7 @@ def _tensorboard(folder: Path) -> "SummaryWriter | None":
 Changes = Mapping[str, tuple[object, object]]
 """Keys of a recipe that are not what they were: before and now."""
 
-_FREE = re.compile(r"loop\.(?!optimiser$).*|title|limits|licence|leaning|(sources|validation)\.\d+\.(name|licence)")
+_FREE = re.compile(r"loop\.(?!optimiser$).*|title|limits|licence|leaning|interpolate.*|(sources|validation)\.\d+\.(name|licence)")
 """Keys of a recipe that a run may go on with changed: how long and how fast, and words."""
 
 

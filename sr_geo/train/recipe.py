@@ -70,6 +70,19 @@ class LoopSection(Section):
         return self
 
 
+class InterpolateSection(Section):
+    """Weights of another network of the same kind to mix into the exported ones.
+
+    Of two networks one of which was trained on from the other all those in between work, too: a fidelity model and one that leans
+    to perception give whatever balance is wanted, without further training ("network interpolation", ESRGAN, Wang et al. 2018, 3.4).
+    """
+
+    model: str
+    """As in `init`."""
+    share: float = Field(gt=0.0, lt=1.0)
+    """Of the other network's weights."""
+
+
 class Recipe(Section):
     """Everything that a run depends on, besides the data itself."""
 
@@ -90,6 +103,8 @@ class Recipe(Section):
     degradation: Degradation
     losses: LossSection = LossSection()
     loop: LoopSection
+    interpolate: InterpolateSection | None = None
+    """Only the export obeys it: validation during the run is of the weights as they were trained."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Recipe":

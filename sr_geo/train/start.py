@@ -122,3 +122,22 @@ def start_from(net: Generator, start: Start, *, ours: Sequence[str]) -> None:
             shapes = f"{tuple(value.shape)} there, {tuple(own[name].shape)} here"
             raise TrainingError(f"init: {name} has another shape ({shapes}); give model the same width and scale")
     net.load_state_dict(own)
+
+
+def mix_in(net: Generator, other: Start, share: float, *, ours: Sequence[str]) -> None:
+    """Move the weights of `net` towards those of another network by `share`: (1 − share) · own + share · other.
+
+    Args:
+        net: the network that is changed.
+        other: of the same family, width, blocks, scale and bands, in the same order; `net` was trained on from it, or both from one.
+        share: 0…1.
+        ours: roles of the bands of `net`.
+
+    Raises:
+        TrainingError: the other one is not of that kind.
+    """
+    own = net.state_dict()
+    shapes = {name: value.shape for name, value in own.items()}
+    if tuple(other.bands) != tuple(ours) or {name: value.shape for name, value in other.generator.items()} != shapes:
+        raise TrainingError(f"interpolate.model: {other.title or 'it'} is another network; name the one that this run started from")
+    net.load_state_dict({name: value.lerp(other.generator[name], share) for name, value in own.items()})

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from sr_geo.cli import cli
 from sr_geo.cli.ending import run as run_command
@@ -95,6 +95,31 @@ def test_a_photo_run_has_int8_and_says_what_it_costs(make_run: Make, pictures: P
     assert card.quality[0].value == round(done.psnr_lost, 3)
     assert card.domain == "photo"
     assert not card.commutes_with_gain_and_offset
+
+
+def test_weights_between_two_runs_are_what_is_exported(make_run: Make, tmp_path: Path) -> None:
+    truth = make_run().rename(tmp_path / "truth")
+    half = {"interpolate": {"model": str(truth), "share": 0.5}}
+    own, there = (load_file(run / "weights.safetensors") for run in (make_run(**half), truth))
+    sharp = {name: 0.9 * value for name, value in own.items()}
+    save_file(sharp, tmp_path / "run" / "weights.safetensors")
+    export_checkpoint(tmp_path / "run", tmp_path / "x.onnx")
+    exported = find_start(str(tmp_path / "x.onnx")).generator
+    for name, value in exported.items():
+        torch.testing.assert_close(value, (sharp[name] + there[name]) / 2)
+    assert json.loads(load_model(tmp_path / "x.onnx", threads=1).card.recipe)["interpolate"] == half["interpolate"]
+
+
+def test_weights_of_another_network_are_not_mixed_in(make_run: Make, recipe: Recipe, tmp_path: Path) -> None:
+    wider = recipe.model.model_dump() | {"width": 2 * recipe.model.width}
+    other = make_run(model=wider).rename(tmp_path / "other")
+    run = make_run(interpolate={"model": str(other), "share": 0.1})
+    with pytest.raises(TrainingError, match=r"interpolate\.model: run other is another network"):
+        export_checkpoint(run, tmp_path / "x.onnx")
+    (run / "recipe.json").write_text((run / "recipe.json").read_text().replace(str(other), "runs/gone"))
+    with pytest.raises(TrainingError, match=r"interpolate\.model: runs/gone is missing"):
+        export_checkpoint(run, tmp_path / "x.onnx")
+    assert not (tmp_path / "x.onnx").exists()
 
 
 def test_one_piece_is_not_enough(make_run: Make, pictures: Path, tmp_path: Path) -> None:

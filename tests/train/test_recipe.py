@@ -24,6 +24,8 @@ STAGE_THREE = [path for path in RECIPES if "-esrgan-" in path.stem.removesuffix(
 ALLOWED = {"/naip/": (572, None), "agnet_": (2560, None), "LC08_L1TP_224077": (None, None), "LC08_L1TP_224078": (None, 1400)}
 # Tables that split by patient and by person, and the column that tells who it is.
 TABLES = {"medical/labels.csv": "patient_id", "faces/labels.csv": "identity"}
+# The photos that are collected from packages, all of them for training and validation.
+PHOTOS = Path(__file__).parents[2] / "training" / "photos.csv"
 # Folders whose every file is test material.
 CLOSED = ("benchmark", "plates", "satellite/sentinel2", "satellite/pairs", "medical/dicom")
 
@@ -52,7 +54,7 @@ def assert_open(source: Source, *, split: str) -> None:
         assert source.held_out == (split == "val")
     elif isinstance(source, ImageSource):
         assert source.split == split
-        assert source.labels in TABLES
+        assert source.labels in (*TABLES, "photos/labels.csv")
         assert all(pattern.startswith(f"{Path(source.labels).parent}/") and "test" not in pattern for pattern in source.files)
     else:
         assert isinstance(source, RasterSource), "say here what of this kind is test material"
@@ -90,12 +92,24 @@ def test_no_file_of_a_recipe_has_the_content_of_a_test_file(data_root: Path) -> 
     files: set[Path] = set()
     for recipe in map(load_recipe, RECIPES):
         for source in (*recipe.sources, *recipe.validation):
-            if isinstance(source, ImageSource):
+            if isinstance(source, ImageSource) and source.labels in TABLES:
                 files |= set(list_files(source, data_root))
             elif isinstance(source, RasterSource):
                 files |= set(find_files(source.files, data_root, source=source.name))
     assert len(files) > 700
-    assert not {sha256_of(path) for path in closed} & {sha256_of(path) for path in files}
+    with PHOTOS.open(newline="", encoding="utf-8") as stream:
+        photos = {row["sha256"] for row in csv.DictReader(stream)}
+    assert not {sha256_of(path) for path in closed} & (photos | {sha256_of(path) for path in files})
+
+
+def test_photos_may_be_used_and_say_whose_they_are() -> None:
+    with PHOTOS.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert {row["split"] for row in rows} == {"train", "val"}
+    assert {row["licence"] for row in rows} <= {"CC0 1.0", "CC BY 2.0", "CC BY 4.0", "public domain"}
+    assert all(row["author"] and row["package"].partition(":")[0] in {"debian", "npm", "pypi"} for row in rows)
+    for column in ("file", "sha256"):
+        assert len({row[column] for row in rows}) == len(rows)
 
 
 @pytest.mark.parametrize(("table", "column"), TABLES.items())

@@ -66,13 +66,14 @@ def imagery(tmp_path_factory: pytest.TempPathFactory) -> Path:
     raster("satellite/landsat/LC08_L1TP_224078_20200518_20200518_01_RT.TIF", 3, 64)
     for band in (2, 3, 4):
         raster(f"satellite/landsat/LC08_L1TP_224077_20200518_20200518_01_RT_B{band}.TIF", 1, 64)
-    tables: dict[str, list[str]] = {"medical": [], "faces": []}
-    for name in ("medical/cxr/train/a.png", "medical/cxr/val/b.png", "medical/ct/train/c.png", "faces/train/d.png", "faces/val/e.png"):
+    tables: dict[str, list[str]] = {"medical": [], "faces": [], "photos": []}
+    pictures = ["medical/cxr/train/a.png", "medical/cxr/val/b.png", "medical/ct/train/c.png", "faces/train/d.png", "faces/val/e.png"]
+    for name in (*pictures, "photos/large/train.png", "photos/small/train.png", "photos/small/val.png"):
         domain, _, inside = name.partition("/")
-        tables[domain].append(f"{inside},{Path(name).parent.name}")
+        tables[domain].append(f"{inside},{'val' if 'val' in inside else 'train'}")
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        picture = blocks(3, 64, 72).transpose(1, 2, 0)
-        Image.fromarray(picture if domain == "faces" else picture[..., 0]).save(root / name)
+        picture = blocks(3, 88, 96).transpose(1, 2, 0)
+        Image.fromarray(picture[..., 0] if domain == "medical" else picture).save(root / name)
     for domain, rows in tables.items():
         (root / domain / "labels.csv").write_text("file,split\n" + "\n".join((*rows, "none.png,test")) + "\n")
     return root
@@ -97,7 +98,9 @@ def run_of(imagery: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[
     def run(name: str) -> Path:
         recipe = tiny(name)
         if recipe.init is not None:
-            recipe = recipe.model_copy(update={"init": str(run(Path(recipe.init).name))})
+            before = str(run(Path(recipe.init).name))
+            mixed = recipe.interpolate and recipe.interpolate.model_copy(update={"model": before})
+            recipe = recipe.model_copy(update={"init": before, "interpolate": mixed})
         once = recipe.model_copy(update={"loop": recipe.loop.model_copy(update={"iterations": 1})})
         train(once, data_root=imagery, run=runs / name, device="cpu")
         train(recipe, data_root=imagery, run=runs / name, device="cpu", resume=True)
