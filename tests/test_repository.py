@@ -80,6 +80,9 @@ def test_only_the_command_line_prints(module: Path) -> None:
 NOT_IMPORTED = {
     "fontpkg_barlow_condensed",  # read as files
     "fontpkg_barlow_semi_condensed",
+    "fontpkg_overpass",
+    "fontpkg_roboto_condensed",
+    "fontpkg_saira_condensed",
     "tensorboard",  # by way of torch.utils.tensorboard
     "torchvision",  # by spandrel and timm
 }

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from sr_geo.radiometry import Float
-from sr_geo.train.plates.fonts import glyph
+from sr_geo.train.plates.fonts import Face, glyph
 from sr_geo.train.plates.layouts import Box, Colour, Disc, Layout, Line, Token, Words
 
 CORNER = 8.0
@@ -44,14 +44,14 @@ def _fill(pattern: str, alphabet: str, rng: np.random.Generator) -> str:
     return drawn if set(drawn) - set("0- ") or "0" not in pattern else _fill(pattern, alphabet, rng)
 
 
-def draw_flat(layout: Layout, written: list[list[str]], *, scale: float, weight: str, stretch: float) -> FlatPlate:
+def draw_flat(layout: Layout, written: list[list[str]], *, scale: float, face: Face, stretch: float) -> FlatPlate:
     """Draw a plate.
 
     Args:
         layout: what it looks like.
         written: from `write_text`.
         scale: pixels per millimetre.
-        weight: of the characters, one of `fonts.WEIGHTS`.
+        face: of the characters.
         stretch: of the characters' width, beside the layout's own.
     """
     width, height = (round(side * scale) for side in layout.size)
@@ -71,13 +71,13 @@ def draw_flat(layout: Layout, written: list[list[str]], *, scale: float, weight:
         else:
             _paint_shape(colour, mark, scale)
     for line, words in zip(layout.lines, written, strict=True):
-        ink = _set_line(line, words, (height, width), scale=scale, narrow=layout.narrow, weight=weight, stretch=stretch * layout.stretch)
+        ink = _set_line(line, words, (height, width), scale=scale, face=face, stretch=stretch * layout.stretch)
         _paint(colour, ink, layout.ink)
         relief = np.maximum(relief, ink)
     return FlatPlate(colour, relief, cover)
 
 
-def _set_line(line: Line, words: list[str], shape: tuple[int, int], *, scale: float, narrow: bool, weight: str, stretch: float) -> Float:
+def _set_line(line: Line, words: list[str], shape: tuple[int, int], *, scale: float, face: Face, stretch: float) -> Float:
     """Coverage of a line's characters, centred between its ends; closer together where they would not fit."""
     length = sum(token.gap + token.pitch * len(word) for token, word in zip(line.tokens, words, strict=True))
     squeeze = min(1.0, (line.right - line.left) / length)
@@ -94,8 +94,7 @@ def _set_line(line: Line, words: list[str], shape: tuple[int, int], *, scale: fl
                 baseline=line.baseline,
                 token=token,
                 scale=scale,
-                narrow=narrow,
-                weight=weight,
+                face=face,
                 stretch=stretch * squeeze,
                 widest=0.9 * token.pitch * squeeze,
             )
@@ -111,15 +110,14 @@ def _stamp(
     baseline: float,
     token: Token,
     scale: float,
-    narrow: bool,
-    weight: str,
+    face: Face,
     stretch: float,
     widest: float,
 ) -> None:
     """One character, its capitals `token.height` high, its width at most `widest` millimetres."""
     if character == " ":
         return
-    drawn = glyph(character, narrow=narrow, weight=weight)
+    drawn = glyph(character, face)
     wide = drawn.shape[1] * 1.5 / drawn.shape[0] * token.height * stretch
     wide = min(wide, widest)
     _paste(
@@ -134,7 +132,7 @@ def _stamp(
 
 def _spell(words: Words, shape: tuple[int, int], scale: float) -> Float:
     ink = np.zeros(shape, np.float32)
-    glyphs = [glyph(character, narrow=True, weight="SemiBold", slanted=words.slanted) for character in words.text]
+    glyphs = [glyph(character, Face("BarlowCondensed", "SemiBold", words.slanted)) for character in words.text]
     unit = 1.5 * words.height / glyphs[0].shape[0]
     space = 0.14 * words.height
     x = words.x - (sum(drawn.shape[1] * unit for drawn in glyphs) + space * (len(glyphs) - 1)) / 2.0

@@ -97,7 +97,7 @@ class Layout:
     stretch: float = 1.0
     """Width of the characters relative to the font's."""
     narrow: bool = False
-    """The condensed font and not the semi-condensed one."""
+    """Barlow's condensed letters and not the semi-condensed ones."""
     share: float = field(default=1.0)
     """How often, relative to the other layouts of the country."""
 

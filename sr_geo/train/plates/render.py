@@ -11,7 +11,7 @@ from PIL import Image
 
 from sr_geo.radiometry import Float
 from sr_geo.train.plates.flat import FlatPlate, draw_flat, read_text, write_text
-from sr_geo.train.plates.fonts import WEIGHTS
+from sr_geo.train.plates.fonts import WEIGHTS, Face, families
 from sr_geo.train.plates.layouts import LAYOUTS, Layout
 
 FINE = 2
@@ -72,8 +72,9 @@ def render_plate(
         if (crc32(text.encode()) % KEPT_BACK == 0) == held_out:
             break
     scale = FINE * width / layout.size[0]
-    weight, stretch = str(rng.choice(WEIGHTS, p=(0.25, 0.45, 0.3))), float(rng.uniform(0.94, 1.08))
-    flat = draw_flat(layout, written, scale=scale, weight=weight, stretch=stretch)
+    weight, stretch = str(rng.choice(list(WEIGHTS), p=(0.25, 0.45, 0.3))), float(rng.uniform(0.94, 1.08))
+    face = Face(str(rng.choice(families(narrow=layout.narrow), p=(0.4, 0.2, 0.2, 0.2))), weight)
+    flat = draw_flat(layout, written, scale=scale, face=face, stretch=stretch)
     night = rng.random() < 0.2
     plate = _wear(_emboss(flat, scale, rng), flat.cover, scale, rng)
     holder, cover = _hold(plate, flat.cover, scale, rng)

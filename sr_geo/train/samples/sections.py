@@ -99,7 +99,7 @@ class PlateSource(AnySource):
     """Rendered licence plates in a rendered scene. Samples are 0…1, RGB."""
 
     kind: Literal["plates"] = "plates"
-    licence: str = "rendered; Barlow fonts, OFL-1.1"
+    licence: str = "rendered; Barlow, Overpass, Roboto and Saira fonts, OFL-1.1"
     countries: tuple[Literal["kz", "ru", "eu", "us", "br"], ...] = Field(default=("kz", "ru", "eu", "us"), min_length=1)
     """Equally likely, whatever the number of their layouts."""
     width: tuple[float, float] = (110.0, 300.0)

@@ -94,7 +94,7 @@ def test_none_needs_pairs(pool: Pool) -> None:
 
 
 def test_plates_that_are_kept_are_few_and_the_same_for_all() -> None:
-    pytest.importorskip("fontpkg_barlow_condensed", reason="plates need the Barlow fonts")
+    pytest.importorskip("fontpkg_overpass", reason="plates need their fonts")
     source = SOURCE.validate_python({"kind": "plates", "name": "plates", "width": [60, 90], "kept": 3})
     pools = [open_pool([source], Path(), bands, size=48, scale=4) for bands in (("red", "green", "blue"), ("gray",))]
     colour, gray = ([pool.draw(48, np.random.default_rng(seed)) for seed in range(12)] for pool in pools)
@@ -107,7 +107,7 @@ def test_plates_that_are_kept_are_few_and_the_same_for_all() -> None:
 
 
 def test_plates_one_above_the_other_are_many_in_one_picture() -> None:
-    pytest.importorskip("fontpkg_barlow_condensed", reason="plates need the Barlow fonts")
+    pytest.importorskip("fontpkg_overpass", reason="plates need their fonts")
     one, three = (
         open_pool(
             [SOURCE.validate_python({"kind": "plates", "name": "plates", "width": [60, 70], "stacked": stacked})],
@@ -128,7 +128,7 @@ def test_plates_one_above_the_other_are_many_in_one_picture() -> None:
 
 
 def test_plates_and_photos_in_one_batch(tmp_path: Path) -> None:
-    pytest.importorskip("fontpkg_barlow_condensed", reason="plates need the Barlow fonts")
+    pytest.importorskip("fontpkg_overpass", reason="plates need their fonts")
     from PIL import Image
 
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)).save(tmp_path / "a.png")
