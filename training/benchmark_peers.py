@@ -13,8 +13,7 @@ as people make pictures of it, seen through a blur of 1.6 and pixels of 4 × 4. 
 results are rounded to 8 bits.
 
 Every network sees the picture with 8 mirrored pixels around it, which are cut off. `sr-geo` is a shipped model with what the command does
-after it by default; for satellite imagery it is told the blur, which the others cannot be. For Set5 and Set14 no model is
-shipped: the one for faces stands in.
+after it by default; for satellite imagery it is told the blur, which the others cannot be.
 
 Means over the pictures: PSNR of all bands together (peak 255) and SSIM with 8 pixels off on every side, LPIPS 0.1 (AlexNet), DISTS. Work is
 counted from the network's convolutions: multiplications a pixel of the result.
@@ -53,7 +52,7 @@ SHIPPED = {
     "medical": ("medical-gray-x4", "medical-gray-perceptual-x4"),
     "plate": ("plate-rgb-x4", "plate-rgb-perceptual-x4"),
     "face": ("face-rgb-x4", "face-rgb-perceptual-x4"),
-    "photo": ("face-rgb-x4",),
+    "photo": ("photo-rgb-x4",),
 }
 MOST = 6
 SIDE = 256

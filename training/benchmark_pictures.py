@@ -1,4 +1,4 @@
-"""How much the models for X-rays, plates and faces gain over interpolation on test pictures that they never saw.
+"""How much the models for X-rays, plates, faces and photos gain over interpolation on test pictures that they never saw.
 
     python training/benchmark_pictures.py --data DIR                       every shipped model of these domains
     python training/benchmark_pictures.py --data DIR --domain medical --model runs/medical-gray-x4/medical-gray-x4.onnx     that one alone
@@ -6,7 +6,7 @@
 Test pictures are brought down ×4 in two ways, enlarged by each method, rounded to 8 bits and compared with themselves:
 
   bicubic   antialiased bicubic reduction, rounded to 8 bits: the convention of the benchmarks
-  trained   the degradation of the domain's recipe, seeded by the number of the picture (needs the extra `train`)
+  trained   where it is another one, the degradation of the domain's recipe, seeded by the number of the picture (needs the extra `train`)
 
 Methods: bicubic and lanczos3 interpolation; `network`, what `sr-geo image` does by default for the domain; `perceptual`, the same with
 the model that leans to perception; `fidelity 0`, the default model with that option, where the default holds the result to the input.
@@ -37,6 +37,7 @@ DOMAINS = {
     "medical": ("medical-gray-x4", "medical-gray-perceptual-x4"),
     "plate": ("plate-rgb-x4", "plate-rgb-perceptual-x4"),
     "face": ("face-rgb-x4", "face-rgb-perceptual-x4"),
+    "photo": ("photo-rgb-x4",),
 }
 METHODS = {"fidelity": "network", "perception": "perceptual"}
 """What a model is called in the table, by its leaning."""
@@ -47,6 +48,10 @@ PATCH = 256
 
 def test_files(domain: str, data: Path) -> Iterator[tuple[str, Path]]:
     """Name of the test set and file of every test picture."""
+    if domain == "photo":
+        for name in ("Set5", "Set14"):
+            yield from ((name, path) for path in sorted((data / "benchmark" / name / "HR").iterdir()))
+        return
     folder = data / {"medical": "medical", "plate": "plates", "face": "faces"}[domain]
     with (folder / "labels.csv").open(encoding="utf-8", newline="") as stream:
         for row in csv.DictReader(stream):
@@ -83,12 +88,14 @@ def resized(kind: Image.Resampling, factor: float) -> Method:
     return resize
 
 
-def as_trained(domain: str) -> Callable[[Float, int], Float]:
-    """The degradation of the domain's recipe."""
+def as_trained(domain: str) -> Callable[[Float, int], Float] | None:
+    """The degradation of the domain's recipe; None where it is bicubic reduction."""
     from sr_geo.train.degradations import degrade
     from sr_geo.train.recipe import load_recipe
 
     section = load_recipe(ROOT / "training" / "recipes" / f"{DOMAINS[domain][0]}.yaml", ()).degradation
+    if section.kind == "bicubic":
+        return None
     return lambda fine, number: degrade(section, fine, scale=SCALE, rng=np.random.default_rng([16, number]))[0]
 
 
@@ -107,9 +114,10 @@ def rows(domain: str, models: Sequence[str], data: Path, every: int) -> Iterator
     """The table of a domain."""
     enlargers = [open_enlarger(domain, model, device="cpu") for model in models]  # type: ignore[arg-type]
     gray = len(enlargers[0].upscaler.card.bands) == 1
-    degraded = as_trained(domain)
     smaller = resized(Image.Resampling.BICUBIC, 1 / SCALE)
-    inputs: dict[str, Callable[[Float, int], Float]] = {"bicubic": lambda fine, _: bytes_of(smaller(fine)), "trained": degraded}
+    inputs: dict[str, Callable[[Float, int], Float]] = {"bicubic": lambda fine, _: bytes_of(smaller(fine))}
+    if (degraded := as_trained(domain)) is not None:
+        inputs["trained"] = degraded
     methods: dict[str, Method] = {
         "bicubic": resized(Image.Resampling.BICUBIC, SCALE),
         "lanczos3": resized(Image.Resampling.LANCZOS, SCALE),

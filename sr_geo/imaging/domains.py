@@ -39,14 +39,6 @@ MANNERS: Mapping[Domain, Manner] = MappingProxyType(
 )
 
 
-_STAND_INS: Mapping[Domain, tuple[str, str]] = MappingProxyType(
-    {
-        "photo": ("face-rgb-x4", "which gains about 1 dB over interpolation on photos that were made small, and was made for faces"),
-    }
-)
-"""For domains without a shipped model of their own: another one that serves, and what to know of it (docs/image.md has the figures)."""
-
-
 def open_enlarger(
     domain: Domain,
     model: str | Path | None = None,
@@ -59,7 +51,7 @@ def open_enlarger(
 
     Args:
         domain: of the pictures.
-        model: name or ONNX file; None takes the shipped model of the domain, or the one that stands in, with a warning.
+        model: name or ONNX file; None takes the shipped model of the domain.
         fidelity: 0 for the network's own result, 1 for one that is tied to the input, or between them; None: as the domain has it.
         device: where it runs.
         threads: of the network; None takes all processors.
@@ -91,11 +83,6 @@ def _default(domain: Domain, device: Device, threads: int | None) -> Upscaler:
     named = [name for name in entries() if name.startswith(f"{domain}-")]
     models = [load_model(name, device=device, threads=threads) for name in named]
     fit = [model for model in models if model.card.domain == domain]
-    if not fit and domain in _STAND_INS and _STAND_INS[domain][0] in entries():
-        name, words = _STAND_INS[domain]
-        said = f"domain {domain}: no model of its own is shipped; {name} stands in, {words}; --model takes another one"
-        warnings.warn(PictureWarning(said), stacklevel=3)
-        return load_model(name, device=device, threads=threads)
     if not fit:
         raise ModelError(
             f"domain {domain}: no model for it is shipped; give one of your own by --model (docs/training.md has the recipes, "

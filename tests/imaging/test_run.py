@@ -135,12 +135,9 @@ def test_a_domain_takes_its_own_shipped_model(tmp_path: Path, monkeypatch: pytes
         open_enlarger("face", made["face-gan-x4"].path, device="cpu", threads=1)
     with pytest.raises(ModelError, match=r"domain medical: no model for it is shipped.*--model"):
         open_enlarger("medical", device="cpu", threads=1)
-    with pytest.warns(PictureWarning, match=r"domain photo: no model of its own.*face-rgb-x4 stands in.*--model"):
-        assert open_enlarger("photo", device="cpu", threads=1).upscaler.card.name == "face-rgb-x4"
     look = card(name="plate-own-x4", bands=RGB, sigma=None, commutes_with_gain_and_offset=False, domain="plate")
     made["plate-own-x4"] = Entry("plate-own-x4", write_model(tmp_path / "plate-own-x4.onnx", look), None)
     assert open_enlarger("plate", device="cpu", threads=1).upscaler.card.name == "plate-own-x4"
-    del made["face-rgb-x4"]
     with pytest.raises(ModelError, match="domain photo: no model for it is shipped"):
         open_enlarger("photo", device="cpu", threads=1)
     with pytest.raises(OptionError, match="expected one of photo"):
