@@ -3,9 +3,10 @@
     python training/study/evaluate.py --data DIR --leg leg1 --leg leg2            from what legs handed over
     python training/study/evaluate.py --data DIR --pictures 12                    of the runs in runs/study, few pictures
 
-Writes training/results/study.csv (a row for each test set, system and seed: means over the pictures) and study.png. Needs the extras
-`train`, `identify` and `eval`; runs on a CPU. Columns: PSNR in dB and SSIM (peak 1, 4 pixels at the edge left out), LPIPS, DISTS,
-`features` (the distance of VGG19's features before their last activation, as the loss has it), and the share that each judge identifies.
+Writes training/results/study.csv (a row for each test set, system and seed: means over the pictures) and study.png; rows of domains
+that are not measured now (--domain) stay. Needs the extras `train`, `identify` and `eval`; runs on a CPU. Columns:
+PSNR in dB and SSIM (peak 1, 4 pixels at the edge left out), LPIPS, DISTS, `features` (the distance of
+VGG19's features before their last activation, as the loss has it), and the share that each judge identifies.
 """
 
 import argparse
@@ -147,9 +148,14 @@ def draw(table: Path, target: Path) -> None:
     with table.open(encoding="utf-8", newline="") as stream:
         found = list(csv.DictReader(stream))
     names = list(dict.fromkeys(row["test"] for row in found))
-    figure, axes = plt.subplots(1, len(names), figsize=(3.6 * len(names), 3.6), squeeze=False, layout="constrained")
+    across = min(3, len(names))
+    down = -(-len(names) // across)
+    figure, grid = plt.subplots(down, across, figsize=(3.6 * across, 3.3 * down + 0.4), squeeze=False, layout="constrained")
+    axes = grid.ravel()
+    for unused in axes[len(names) :]:
+        unused.set_axis_off()
     systems = list(dict.fromkeys(row["system"] for row in found))
-    for axis, name in zip(axes[0], names, strict=True):
+    for axis, name in zip(axes, names, strict=False):
         for number, system in enumerate(systems):
             seeds = {row["seed"]: row for row in found if row["test"] == name and row["system"] == system}.values()
             if not seeds:
@@ -157,7 +163,7 @@ def draw(table: Path, target: Path) -> None:
             x, y = (np.array([float(row[column]) for row in seeds]) for column in ("psnr", "lpips"))
             axis.errorbar(x.mean(), y.mean(), xerr=np.ptp(x) / 2, yerr=np.ptp(y) / 2, fmt="o", color=f"C{number}", label=system)
         axis.set(title=name, xlabel="PSNR, dB", ylabel="LPIPS, lower is better")
-    handles, labels = axes[0][0].get_legend_handles_labels()
+    handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=-(-len(systems) // 2), frameon=False)
     figure.savefig(target, dpi=120)
     plt.close(figure)
@@ -186,9 +192,14 @@ def main() -> None:
         if not done:
             raise SystemExit(f"{runs}: no run is done; run training/study/run.py first")
         given.out.parent.mkdir(parents=True, exist_ok=True)
+        kept: list[dict[str, str]] = []
+        if given.out.exists():
+            with given.out.open(encoding="utf-8", newline="") as stream:
+                kept = [row for row in csv.DictReader(stream) if row["domain"] not in {run.domain for run in done}]
         with given.out.open("w", encoding="utf-8", newline="") as stream:
             table = csv.DictWriter(stream, COLUMNS)
             table.writeheader()
+            table.writerows(kept)
             for row in rows(plan, done, runs, given.data, most=given.pictures):
                 table.writerow(row)
                 stream.flush()
