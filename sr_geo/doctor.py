@@ -107,6 +107,12 @@ def _models() -> dict[str, str]:
     return faults
 
 
+def _lpips() -> bool:
+    from sr_geo.quality.lpips import is_available
+
+    return is_available()
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """The questions that a diagnosis asks of the machine; tests answer them themselves."""
@@ -127,6 +133,8 @@ class Surroundings:
     cuda_provider: Callable[[], str] = _cuda_provider
     """Where a model runs that was asked to run on CUDA."""
     models: Callable[[], Mapping[str, str]] = _models
+    lpips: Callable[[], bool] = _lpips
+    """Whether the weights of LPIPS are there."""
 
 
 def diagnose(surroundings: Surroundings | None = None) -> list[Check]:
@@ -146,6 +154,7 @@ def diagnose(surroundings: Surroundings | None = None) -> list[Check]:
         _check_environment,
         _check_models,
         _check_extras,
+        _check_lpips,
     ]
     return [check for group in checks for check in group(around)]
 
@@ -290,6 +299,15 @@ def _check_extras(around: Surroundings) -> list[Check]:
         elif needed:
             checks.append(Check(f"extra {extra}", "ok", purpose))
     return checks
+
+
+def _check_lpips(around: Surroundings) -> list[Check]:
+    from sr_geo.quality.lpips import INSTALL
+
+    if around.lpips():
+        return [Check("extra lpips", "ok", "its weights are there")]
+    missing = "no LPIPS in sr-geo evaluate, no patches in sr-geo identify: its weights are not installed"
+    return [Check("extra lpips", "warn", missing, INSTALL)]
 
 
 def _first_line(error: Exception) -> str:

@@ -53,6 +53,10 @@ class EvaluationError(SrGeoError, ValueError):
     """Rasters that cannot be compared."""
 
 
+class EvaluationWarning(UserWarning):
+    """Figures of a comparison that are missing, or that rest on something that no raster states."""
+
+
 class BandError(SrGeoError, ValueError):
     """Bands that are missing, unknown or do not fit the model."""
 
@@ -62,7 +66,7 @@ class OptionError(SrGeoError, ValueError):
 
 
 class ModelWarning(UserWarning):
-    """A model whose results are for looking at and not for measuring in."""
+    """A model whose results are for looking at and not for measuring in, or that was made for other pictures."""
 
 
 class BlurWarning(UserWarning):

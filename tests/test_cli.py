@@ -1,6 +1,7 @@
 """The command line as a user meets it: what is printed, where, and how it ends."""
 
 import contextlib
+import hashlib
 import io
 import json
 import os
@@ -368,6 +369,33 @@ def test_models(run: Run) -> None:
         assert json.loads(run("models", "export-card", name).out)["name"] == name
         assert run("models", "verify", name).out.startswith(f"{name}: sha256 ")
     assert len(run("models", "verify").out.splitlines()) == len(entries())
+
+
+def test_damaged_models_spoil_no_others(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = write_model(tmp_path / "a-x4.onnx", card(name="a-x4"))
+    index = {"a-x4": hashlib.sha256(whole.read_bytes()).hexdigest(), "b-x4": "0" * 64, "c-x4": "1" * 64}
+    (tmp_path / "index.json").write_text(json.dumps(index), encoding="utf-8")
+    write_model(tmp_path / "c-x4.onnx", card(name="c-x4"))
+    monkeypatch.setattr("sr_geo.models.catalog._WEIGHTS", tmp_path)
+    monkeypatch.setenv("SR_GEO_MODELS", str(tmp_path / "mine"))
+    listed = run("models", "list")
+    assert listed.code == 1
+    assert "missing" in listed.out
+    assert listed.out.count("cannot be used") == 2
+    verified = run("models", "verify")
+    assert verified.code == 1
+    assert verified.out.startswith("a-x4: sha256 ")
+    assert "b-x4.onnx: the model cannot be read" in verified.err
+    assert "c-x4.onnx: sha256 is" in verified.err
+    assert verified.err.splitlines()[-1] == "error: 2 of 3 models are not as they should be: b-x4, c-x4"
+
+
+def test_a_card_says_how_it_leans_and_what_made_it(run: Run, tmp_path: Path) -> None:
+    path = write_model(tmp_path / "p.onnx", card(name="p-x4", leaning="perception", commit=""))
+    shown = run("models", "info", path).out
+    assert "leaning    to perception: to look at, not to measure in" in shown
+    assert "commit not known" in shown
+    assert "leaning    to fidelity" in run("models", "info", write_model(tmp_path / "f.onnx", card(name="f-x4"))).out
 
 
 def test_a_model_of_ones_own(run: Run, quick: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

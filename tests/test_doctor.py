@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 import pytest
 
 from sr_geo.doctor import EXTRAS, Check, Surroundings, diagnose
+from sr_geo.quality.lpips import INSTALL
 
 VERSIONS = {
     "numpy": "2.3.0",
@@ -30,6 +31,7 @@ HEALTHY = Surroundings(
     nvidia=lambda: False,
     cuda_provider=lambda: "CUDAExecutionProvider",
     models=lambda: {"satellite-rgbn-x4": ""},
+    lpips=lambda: True,
 )
 
 
@@ -142,3 +144,8 @@ def test_every_extra_for_users_is_looked_for(repository: Path) -> None:
     tomllib = pytest.importorskip("tomllib", reason="part of Python from 3.11 on")
     extras = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     assert set(EXTRAS) == set(extras) - {"dev", "plugin", "gpu"}  # of the GPU there is a check of its own
+
+
+def test_the_weights_of_lpips_are_looked_for() -> None:
+    found = find("extra lpips", lpips=lambda: False)
+    assert (found.state, found.remedy) == ("warn", INSTALL)

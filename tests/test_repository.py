@@ -147,6 +147,7 @@ PAGES = (
     "README.md",
     "CONTRIBUTING.md",
     "docs/enhance.md",
+    "docs/evaluate.md",
     "docs/image.md",
     "docs/install.md",
     "docs/medical.md",
@@ -204,4 +205,20 @@ def test_links_between_documents_lead_somewhere(repository: Path, tracked: list[
         for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8")):
             if "://" not in target and not target.startswith("mailto:") and not (page.parent / target).exists():
                 dead.append(f"{page.relative_to(repository)} → {target}")
+    assert dead == []
+
+
+def anchors(page: str) -> set[str]:
+    """What a heading of a page can be named by, as web pages of repositories do it."""
+    plain = re.sub(r"```.*?```", "", page, flags=re.DOTALL)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in re.findall(r"^#+ (.*)$", plain, re.MULTILINE)}
+
+
+def test_links_to_headings_lead_to_one(repository: Path, tracked: list[Path]) -> None:
+    dead = []
+    for page in (path for path in tracked if path.suffix == ".md"):
+        for name, anchor in re.findall(r"\]\(([^)#\s:]*)#([^)\s]+)\)", page.read_text(encoding="utf-8")):
+            target = page.parent / name if name else page
+            if target.suffix == ".md" and anchor not in anchors(target.read_text(encoding="utf-8")):
+                dead.append(f"{page.relative_to(repository)} → {name}#{anchor}")
     assert dead == []

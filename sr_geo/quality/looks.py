@@ -64,7 +64,7 @@ def look(
             continue
         # Read for themselves: a pixel counts where the bands that are shown are valid, whatever the others are.
         distinct = sorted(set(triple))
-        pair = [Selection(raster.scene, tuple(raster.bands[index] for index in distinct)) for raster in (truth, enhanced)]
+        pair = [raster.only(distinct) for raster in (truth, enhanced)]
         planes = [distinct.index(index) for index in triple]
         for window in scenes(truth, side=JUDGED, smallest=SMALLEST):
             (x, x_valid), (y, y_valid) = (raster.read_like(window, pair[0].encodings) for raster in pair)
@@ -77,14 +77,14 @@ def look(
     return {name: [average.value for average in each] for name, each in found.items()}
 
 
-def whole_parts(valid: Mask) -> list[Window]:
-    """Where ``(H, W)`` holds no gap: all of it, else what is whole of its quarters and theirs, down to `SMALLEST` pixels a side."""
+def whole_parts(valid: Mask, *, smallest: int = SMALLEST) -> list[Window]:
+    """Where ``(H, W)`` holds no gap: all of it, else what is whole of its quarters and theirs, down to `smallest` pixels a side."""
     pending, found = [Window(0, 0, *valid.shape)], []
     while pending:
         part = pending.pop()
         if valid[part.slices()].all():
             found.append(part)
-        elif min(part.shape) >= 2 * SMALLEST:
+        elif min(part.shape) >= 2 * smallest:
             top, left = part.height // 2, part.width // 2
             for row, height in ((part.row, top), (part.row + top, part.height - top)):
                 pending += [

@@ -1,16 +1,18 @@
 """Two rasters that are to be compared: the same bands, one grid, values in one unit."""
 
 import math
+import warnings
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
-from sr_geo.errors import EvaluationError
-from sr_geo.grid import Window
+from sr_geo.errors import EvaluationError, EvaluationWarning
+from sr_geo.grid import TilePlan, Window
 from sr_geo.radiometry import Encoding, Mask, fill_invalid
 from sr_geo.raster.scene import Scene
 from sr_geo.resample import cubic
@@ -19,6 +21,11 @@ Real = NDArray[np.float64]
 
 _SAME = 0.01
 """Pixels by which two grids may differ and still be one."""
+_GLANCES = 16
+_GLANCE = 128
+"""Windows, and pixels a side, that are read to learn what unit the values are in."""
+_FAR = 0.5
+"""How far apart typical values may be (`_apart`) before it is said: one is twice the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +35,8 @@ class Selection:
     scene: Scene
     bands: tuple[int, ...]
     """Counted from 0."""
+    assumed: tuple[Encoding, ...] | None = None
+    """Encodings of the bands in place of the scene's own; see `in_unit_of`."""
 
     @property
     def name(self) -> str:
@@ -58,7 +67,12 @@ class Selection:
     @property
     def encodings(self) -> tuple[Encoding, ...]:
         """Of the bands."""
-        return tuple(self.scene.bands[band].encoding for band in self.bands)
+        return self.assumed or tuple(self.scene.bands[band].encoding for band in self.bands)
+
+    def only(self, places: Sequence[int]) -> "Selection":
+        """Some of the bands, by their places in `bands`."""
+        assumed = None if self.assumed is None else tuple(self.assumed[place] for place in places)
+        return Selection(self.scene, tuple(self.bands[place] for place in places), assumed)
 
     def read(self, window: Window) -> tuple[Real, Mask]:
         """Stored values and validity of a window, both ``(C, h, w)``; outside the raster they are mirrored."""
@@ -120,6 +134,8 @@ def check_same_grid(truth: Selection, other: Selection) -> None:
             )
         raise EvaluationError(f"{names}: the reference is finer {sizes}; expected one grid: resample it to the enhanced raster's")
     columns, rows = _offset(truth.scene.transform, other.scene.transform)
+    if abs(columns) >= max(truth.width, other.width) or abs(rows) >= max(truth.height, other.height):
+        raise EvaluationError(f"{names}: they do not overlap; expected the same ground: give rasters of one place")
     if max(abs(columns), abs(rows)) > _SAME:
         raise EvaluationError(
             f"{names}: the enhanced raster starts {rows:.2f} rows and {columns:.2f} columns off; expected one corner: cut both to it"
@@ -167,11 +183,64 @@ def paired(truth: Selection, other: Selection) -> tuple[Selection, Selection]:
     common = [role for role in one if role in two] if distinct else []
     if common:
         return (
-            Selection(truth.scene, tuple(truth.bands[one.index(role)] for role in common)),
-            Selection(other.scene, tuple(other.bands[two.index(role)] for role in common)),
+            truth.only([one.index(role) for role in common]),
+            other.only([two.index(role) for role in common]),
         )
     if len(one) != len(two):
         raise EvaluationError(
             f"{truth.name} has {len(one)} band(s), {other.name} {len(two)}; expected as many, or known roles: describe or select the bands"
         )
     return truth, other
+
+
+def in_unit_of(truth: Selection, other: Selection) -> Selection:
+    """`other`, with its values in the unit that they are in.
+
+    Where a raster does not state scale and offset, those that are usual for its type are a guess. Many programs drop them, or write
+    whole numbers as floating point. So where the guesses of two paired bands differ, both readings are tried: the guessed
+    one, and that `other` is stored as `truth` is. The one by which typical values are nearer is taken.
+
+    Warns:
+        EvaluationWarning: a band is taken to be stored as the reference is, or neither reading brings the values near.
+    """
+    encodings, alike, odd = list(other.encodings), [], []
+    pairs = zip(truth.bands, other.bands, truth.encodings, other.encodings, strict=True)
+    for place, (band, its, wanted, own) in enumerate(pairs):
+        same = (own.scale, own.offset) == (wanted.scale, wanted.offset)
+        if same or (truth.scene.bands[band].stated and other.scene.bands[its].stated):
+            continue
+        stored, values = _typical(truth.only([place])), _typical(other.only([place]))
+        if math.isnan(stored) or math.isnan(values):
+            continue
+        as_guessed = _apart(stored, (values * own.scale + own.offset - wanted.offset) / wanted.scale)
+        as_stored = _apart(stored, values)
+        if as_stored < as_guessed:
+            encodings[place] = replace(own, scale=wanted.scale, offset=wanted.offset)
+        if min(as_stored, as_guessed) > _FAR:
+            odd.append(other.names[place])
+        elif as_stored < as_guessed:
+            alike.append(other.names[place])
+    if alike:
+        said = f"no scale and offset for {', '.join(alike)} is stated; values are taken to be stored as in {truth.name}, which is nearest"
+        warnings.warn(EvaluationWarning(f"{other.name}: {said}"), stacklevel=3)
+    if odd:
+        said = f"values of {', '.join(odd)} are far from those of {truth.name} and no scale is stated; are both in one unit?"
+        warnings.warn(EvaluationWarning(f"{other.name}: {said} gdal_edit.py -scale and -offset state it"), stacklevel=3)
+    return other if tuple(encodings) == other.encodings else replace(other, assumed=tuple(encodings))
+
+
+def _typical(band: Selection) -> float:
+    """Median of the stored values of a single band, of windows spread over the raster; NaN where none is valid."""
+    plan = TilePlan(band.height, band.width, _GLANCE)
+    seen: list[Real] = []
+    for index in range(0, len(plan), max(1, -(-len(plan) // _GLANCES))):
+        values, valid = band.read(plan[index])
+        seen.append(values[valid])
+    found = np.concatenate(seen)
+    found = found[np.isfinite(found)]
+    return float(np.median(found)) if found.size else math.nan
+
+
+def _apart(one: float, two: float) -> float:
+    """0 for equal values, 1 where one is nothing beside the other, more where their signs differ."""
+    return abs(one - two) / max(abs(one), abs(two)) if one or two else 0.0

@@ -46,6 +46,9 @@ def choose_model(scene: Scene, model: str | Path | None, *, device: Device, thre
     if model is not None:
         upscaler = load_model(model, device=device, threads=threads)
         _check_card(upscaler.card)
+        if upscaler.card.domain != "satellite":
+            said = f"model {upscaler.card.name} was made for domain {upscaler.card.domain}, not satellite: what it draws here may be wrong"
+            warnings.warn(f"{said}; `sr-geo models list` has those for satellites", ModelWarning, stacklevel=3)
         if upscaler.card.caution:
             warnings.warn(f"model {upscaler.card.name} {upscaler.card.caution}", ModelWarning, stacklevel=3)
         return upscaler

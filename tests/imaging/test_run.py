@@ -133,6 +133,9 @@ def test_a_domain_takes_its_own_shipped_model(tmp_path: Path, monkeypatch: pytes
     assert open_enlarger("face", device="cpu", threads=1).upscaler.card.name == "face-rgb-x4"
     with pytest.warns(ModelWarning, match="model face-gan-x4 leans to perception"):
         open_enlarger("face", made["face-gan-x4"].path, device="cpu", threads=1)
+    with pytest.warns(ModelWarning, match="model face-rgb-x4 was made for domain face, not plate"):
+        open_enlarger("plate", made["face-rgb-x4"].path, device="cpu", threads=1)
+    open_enlarger("plate", made["face-odd-x4"].path, device="cpu", threads=1)  # for photos of whatever
     with pytest.raises(ModelError, match=r"domain medical: no model for it is shipped.*--model"):
         open_enlarger("medical", device="cpu", threads=1)
     look = card(name="plate-own-x4", bands=RGB, sigma=None, commutes_with_gain_and_offset=False, domain="plate")

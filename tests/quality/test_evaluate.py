@@ -1,4 +1,5 @@
 import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import rasterio
 from affine import Affine
 
 from sr_geo.consistency import Sensor, make_consistent, seen
-from sr_geo.errors import EvaluationError, InputError, MissingPartError, OutputError
+from sr_geo.errors import EvaluationError, EvaluationWarning, InputError, MissingPartError, OptionError, OutputError
 from sr_geo.quality.evaluate import evaluate_rasters
 from sr_geo.quality.evaluation import Evaluation, write_json
 from sr_geo.quality.lpips import INSTALL, is_available
@@ -150,7 +151,8 @@ def test_nodata_is_left_out_whatever_it_holds(write: Write) -> None:
 def test_nothing_valid_in_common_gives_no_figure(write: Write) -> None:
     truth, other = pictures()
     truth[:, :80], other[:, 80:] = 0, 0
-    found = evaluate_rasters(write("t.tif", truth, nodata=0), write("e.tif", other, nodata=0))
+    with pytest.warns(EvaluationWarning, match="no pixel holds a value in both"):
+        found = evaluate_rasters(write("t.tif", truth, nodata=0), write("e.tif", other, nodata=0))
     assert found.compared == 0.0
     assert found.together.psnr is None
     assert found.rows()[1][1] == "–"
@@ -170,6 +172,67 @@ def test_scale_and_offset_are_taken_into_account(write: Write) -> None:
     one = evaluate_rasters(write("t.tif", truth), write("e.tif", other))
     two = evaluate_rasters(write("t2.tif", truth, scale=1e-4, offset=-0.1), write("e2.tif", reflectance - np.float32(0.1), bands=BANDS))
     assert two.together.rmse == pytest.approx(one.together.rmse, rel=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_a_raster_that_lost_its_scale_is_compared_as_it_is_stored(write: Write, dtype: type) -> None:
+    # Landsat level 1: other programs write the same numbers without scale and offset, or as floating point.
+    truth, other = pictures()
+    expected = evaluate_rasters(write("t.tif", truth), write("e.tif", other), perceptual=False)
+    path = write("stated.tif", truth, scale=2e-5, offset=-0.1)
+    with pytest.warns(EvaluationWarning, match=r"blue, green, red, nir is stated; values are taken to be stored as in .*stated\.tif"):
+        found = evaluate_rasters(path, write("bare.tif", other.astype(dtype)), perceptual=False)
+    assert found.together == expected.together
+    assert found.bands == expected.bands
+
+
+def test_whole_numbers_as_floating_point_are_what_they_were(write: Write) -> None:
+    truth, other = pictures()
+    expected = evaluate_rasters(write("t.tif", truth), write("e.tif", other), perceptual=False)
+    coarse = truth.reshape(4, 40, 4, 48, 4).mean(axis=(2, 4))
+    with pytest.warns(EvaluationWarning, match="taken to be stored as in") as said:
+        found = evaluate_rasters(
+            write("t.tif", truth), write("f.tif", other.astype(np.float32)),
+            lr=write("lr.tif", coarse.astype(np.float32), transform=COARSE), perceptual=False,
+        )  # fmt: skip
+    assert len(said) == 2, "one for each raster"
+    assert found.together == expected.together
+    assert found.consistency is not None
+    assert found.consistency.mean_absolute is not None
+    assert found.consistency.mean_absolute < 100.0
+
+
+def test_values_in_no_common_unit_are_said(write: Write) -> None:
+    truth, other = pictures()
+    with pytest.warns(EvaluationWarning, match="no scale is stated; are both in one unit"):
+        evaluate_rasters(write("t.tif", truth), write("e.tif", (other / 50).astype(np.float32)), perceptual=False)
+
+
+def test_scenes_with_gaps_are_judged_by_their_whole_parts(write: Write) -> None:
+    from sr_geo.quality.opensr import opensr
+
+    truth, other = pictures(size=(256, 256))
+    coarse = truth.reshape(4, 64, 4, 64, 4).mean(axis=(2, 4)).round().astype(np.uint16)
+    truth[:, :20, :20] = 0
+    paths = write("t.tif", truth, nodata=0), write("e.tif", other)
+    found = evaluate_rasters(*paths, lr=write("lr.tif", coarse, transform=COARSE), psf=1.6, perceptual=False).trust
+    assert found is not None
+    windows = [(0, 32, 32), (32, 0, 32), (32, 32, 32), (0, 16, 16), (16, 0, 16), (16, 16, 16)]  # quarters, and quarters of the first
+    images = ((coarse, 1), (other, 4), (truth, 4))
+    assert found.scenes == len(windows)
+    each = [
+        opensr(*(1e-4 * image[:, y * k : (y + n) * k, x * k : (x + n) * k].astype(np.float64) for image, k in images))
+        for y, x, n in windows
+    ]
+    weights = [n * n for _, _, n in windows]
+    assert found.reflectance == pytest.approx(np.average([one.reflectance for one in each], weights=weights), rel=1e-6)
+    holes = truth.copy()
+    holes[:, ::40, ::40] = 0
+    holes[:, 20::40, 20::40] = 0
+    lr = write("l2.tif", coarse, transform=COARSE)
+    with pytest.warns(EvaluationWarning, match="the opensr-test figures are left out"):
+        empty = evaluate_rasters(write("h.tif", holes, nodata=0), paths[1], lr=lr, psf=1.6, perceptual=False)
+    assert empty.trust is None
 
 
 @pytest.mark.parametrize(("dtype", "peak", "rule"), [("uint8", 255.0, "8 bits"), ("uint16", None, "99.5th percentile of the reference")])
@@ -231,6 +294,7 @@ def test_an_alpha_band_is_not_compared(write: Write) -> None:
         ({"transform": COARSE}, "the reference is finer"),
         ({"transform": Affine(1, 0, 600_000, 0, -1, 5_200_000)}, r"the reference is coarser .* finer imagery .* it goes to --lr"),
         ({"crs": "EPSG:32643"}, "coordinate systems"),
+        ({"transform": FINE @ Affine.translation(0, 160)}, "they do not overlap"),
     ],
 )
 def test_other_grids_are_refused(write: Write, change: dict[str, Any], message: str) -> None:
@@ -254,6 +318,15 @@ def test_other_extents_bands_and_inputs_are_refused(write: Write) -> None:
     coarse = write("d.tif", truth[:, ::4, ::4].copy(), transform=COARSE)
     with pytest.raises(EvaluationError, match="2 blurs for 4 bands"):
         evaluate_rasters(path, enhanced, lr=coarse, psf=(1.0, 2.0))
+    for psf in (-1.0, 20.0, math.nan, (1.0, -1.0, 1.0, 1.0)):
+        with pytest.raises(OptionError, match="expected 0 up to 20 pixels"):
+            evaluate_rasters(path, enhanced, lr=coarse, psf=psf)
+    with pytest.raises(OptionError, match="data range 0: expected more than 0"):
+        evaluate_rasters(path, enhanced, data_range=0.0)
+    with pytest.raises(EvaluationError, match="give it by --data-range"):
+        evaluate_rasters(write("g.tif", -truth.astype(np.int16)), enhanced)
+    with pytest.raises(EvaluationError, match="no valid value"):
+        evaluate_rasters(write("h.tif", truth * 0, nodata=0), enhanced)
     with pytest.raises(EvaluationError, match="lacks bands"):
         evaluate_rasters(path, enhanced, lr=write("f.tif", truth[:3, ::4, ::4].copy(), transform=COARSE, bands=BANDS[:3]))
     with pytest.raises(InputError):

