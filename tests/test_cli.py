@@ -320,7 +320,7 @@ def test_how_errors_end(error: Exception, code: int, line: str) -> None:
 def test_figures_are_not_overwritten_unasked(run: Run, source: Path, tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
     first = run("evaluate", source, source, "--json", figures)
-    assert (first.code, first.err) == (0, "")
+    assert first.code == 0  # where LPIPS is not installed, standard error says so
     assert first.out.splitlines()[-1] == str(figures)
     assert json.loads(figures.read_text(encoding="utf-8"))["compared"] <= 1
     figures.write_text("mine", encoding="utf-8")

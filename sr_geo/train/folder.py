@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -38,7 +39,7 @@ def describe(
     _write_recipe(run, recipe)
     files = sorted({path for pool in pools for path in pool.files})
     about = {
-        "commit": _commit(),
+        "commit": commit_of(Path(__file__).parents[1]),
         "torch": torch.__version__,
         "start": start,
         "perceptual": list(networks),
@@ -53,11 +54,20 @@ def _below(root: Path, path: Path) -> str:
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
 
 
-def _commit() -> str:
-    """Commit of the code, empty where it is not under git."""
-    here = Path(__file__).parent
-    found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
-    return found.stdout.strip() if found.returncode == 0 else ""
+def commit_of(package: Path) -> str:
+    """Commit of the code in a folder, and whether it was changed since; empty where git does not keep it.
+
+    An installed package may lie in an environment inside somebody's own repository, whose commit says nothing of it.
+    """
+    program = shutil.which("git")
+
+    def git(*words: str) -> str:
+        if program is None:
+            return ""
+        return subprocess.run([program, *words], cwd=package, capture_output=True, text=True, check=False).stdout.strip()
+
+    head = git("rev-parse", "HEAD") if git("ls-files", "__init__.py") else ""
+    return f"{head}, changed since" if head and git("status", "--porcelain", ".") else head
 
 
 class Log:

@@ -141,7 +141,8 @@ def test_children_that_do_not_listen_end_with_a_worker_that_does(tmp_path: Path)
 
 
 WINDOWS = """
-import sys, types
+import signal, sys, types
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests were started in the background, but not on Windows
 class Msvcrt(types.ModuleType):
     get_osfhandle = staticmethod(lambda number: 1000 + number)
 class Winapi(types.ModuleType):
