@@ -26,8 +26,7 @@ __all__ = ["Consistency", "Evaluation", "Measures", "Trust", "evaluate_rasters"]
 
 _TILE = 1024
 _GLANCES = 64
-_GLANCE = 128
-"""Windows, and pixels a side, that are read to learn the range of the values."""
+"""Windows that are read to learn the range of the values."""
 
 
 def evaluate_rasters(
@@ -139,12 +138,7 @@ def evaluate_rasters(
 def _range(truth: Selection) -> tuple[float, str]:
     if {truth.scene.bands[band].dtype for band in truth.bands} == {"uint8"}:
         return 255.0, "8 bits"
-    plan = TilePlan(truth.height, truth.width, _GLANCE)
-    seen: list[Real] = []
-    for index in range(0, len(plan), max(1, -(-len(plan) // _GLANCES))):
-        values, valid = truth.read(plan[index])
-        seen.append(values[valid])
-    found = np.concatenate(seen)
+    found = truth.glance(_GLANCES)
     if not found.size:
         raise EvaluationError(f"{truth.name}: no valid value to take the data range from; is it the right raster, and its nodata value?")
     peak = float(np.percentile(found, 99.5))

@@ -22,8 +22,9 @@ Real = NDArray[np.float64]
 _SAME = 0.01
 """Pixels by which two grids may differ and still be one."""
 _GLANCES = 16
+"""Windows that are read to learn what unit the values are in."""
 _GLANCE = 128
-"""Windows, and pixels a side, that are read to learn what unit the values are in."""
+"""Pixels of their side."""
 _FAR = 0.5
 """How far apart typical values may be (`_apart`) before it is said: one is twice the other."""
 
@@ -73,6 +74,15 @@ class Selection:
         """Some of the bands, by their places in `bands`."""
         assumed = None if self.assumed is None else tuple(self.assumed[place] for place in places)
         return Selection(self.scene, tuple(self.bands[place] for place in places), assumed)
+
+    def glance(self, windows: int) -> Real:
+        """The valid ones ``(N,)`` of the stored values of some windows, spread over the raster."""
+        plan = TilePlan(self.height, self.width, _GLANCE)
+        seen: list[Real] = []
+        for index in range(0, len(plan), max(1, -(-len(plan) // windows))):
+            values, valid = self.read(plan[index])
+            seen.append(values[valid])
+        return np.concatenate(seen)
 
     def read(self, window: Window) -> tuple[Real, Mask]:
         """Stored values and validity of a window, both ``(C, h, w)``; outside the raster they are mirrored."""
@@ -230,13 +240,8 @@ def in_unit_of(truth: Selection, other: Selection) -> Selection:
 
 
 def _typical(band: Selection) -> float:
-    """Median of the stored values of a single band, of windows spread over the raster; NaN where none is valid."""
-    plan = TilePlan(band.height, band.width, _GLANCE)
-    seen: list[Real] = []
-    for index in range(0, len(plan), max(1, -(-len(plan) // _GLANCES))):
-        values, valid = band.read(plan[index])
-        seen.append(values[valid])
-    found = np.concatenate(seen)
+    """Median of the stored values of a single band, at a glance; NaN where none is valid."""
+    found = band.glance(_GLANCES)
     found = found[np.isfinite(found)]
     return float(np.median(found)) if found.size else math.nan
 
