@@ -286,7 +286,8 @@ def _objective(fabric: Fabric, state: State, batch: Batch, recipe: Recipe) -> tu
     fine = (..., slice(edge, -edge or None), slice(edge, -edge or None))
     average = state.averaged(lr, sigma)[fine] if recipe.losses.artifacts else None
     sr, hr = _through(fabric, state.net, lr, sigma)[fine], hr[fine]
-    terms = state.objective(sr, hr, lr[coarse], sigma, average)
+    with fabric.autocast():
+        terms = state.objective(sr, hr, lr[coarse], sigma, average)
     adversarial = recipe.losses.adversarial
     if adversarial is None or state.discriminator is None:
         return terms, None
@@ -325,7 +326,13 @@ def _judge(fabric: Fabric, judge: nn.Module, sr: Tensor, hr: Tensor, *, kind: Ki
 
 
 def choose_precision(loop: LoopSection, device: str) -> Literal["32-true", "bf16-mixed"]:
-    """`auto`: bf16 where a GPU does it in hardware; on most CPUs it would only be slower."""
+    """`auto`: bf16 where the GPU or the CPU does it in hardware; elsewhere it would only be slower.
+
+    Of CPUs those with AVX512-BF16 do (AMD from Zen 4 on, Intel's Xeons since Cooper Lake): two to three times the steps of float32.
+    """
     if loop.precision != "auto":
         return loop.precision
-    return "bf16-mixed" if device == "cuda" and torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32-true"
+    if device == "cuda":
+        return "bf16-mixed" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32-true"
+    tell = getattr(torch.cpu, "get_capabilities", dict)  # releases without it do not tell
+    return "bf16-mixed" if tell().get("avx512_bf16") else "32-true"

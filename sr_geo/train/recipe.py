@@ -57,7 +57,7 @@ class LoopSection(Section):
     ema: float = Field(default=0.999, ge=0.0, lt=1.0)
     """Of the averaged weights: the ones that are validated and exported."""
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
-    """`auto`: bf16-mixed on a GPU that has it, else 32-true."""
+    """`auto`: bf16-mixed on a GPU or CPU that has it in hardware, else 32-true."""
     workers: int = Field(default=1, ge=0)
     """Processes that make batches ahead; 0 makes them in between, which leaves the network waiting."""
     validate_every: int = Field(default=500, gt=0)
@@ -114,6 +114,8 @@ class Recipe(Section):
             raise ValueError("losses.consistency needs a degradation of kind sensor: no other one tells its blur")
         if self.losses.spectral_angle and self.standardised:
             raise ValueError("losses.spectral_angle: rrdbnet and srresnet get satellite bands without their level; leave it out")
+        if isinstance(self.degradation, XrayDegradation) and self.degradation.clean and self.blur is not None:
+            raise ValueError("degradation.clean: such samples have no blur to tell; set model.sees_blur to false")
         if isinstance(self.degradation, NoDegradation) and any(source.kind != "pairs" for source in (*self.sources, *self.validation)):
             raise ValueError("degradation.kind is none: then every source must be of kind pairs")
         return self

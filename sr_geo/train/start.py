@@ -94,7 +94,8 @@ def start_from(net: Generator, start: Start, *, ours: Sequence[str]) -> None:
     """Put weights into `net`: those of the body as they are, those at both ends band by band, by role.
 
     Args:
-        net: network of the same family, width, blocks and scale; a band that `start` lacks keeps its fresh weights.
+        net: network of the same family, width, blocks and scale; a band that `start` lacks keeps its fresh weights. A `compact` one may
+            have more blocks: the added ones do nothing yet.
         start: where the weights come from.
         ours: roles of this network's bands.
 
@@ -102,10 +103,10 @@ def start_from(net: Generator, start: Start, *, ours: Sequence[str]) -> None:
         TrainingError: the networks differ by more than their bands.
     """
     pairs = [(ours.index(role), index) for index, role in enumerate(start.bands) if role in ours]
-    own = net.state_dict()
-    if own.keys() != start.generator.keys():
+    own, theirs = net.state_dict(), net.deepened(start.generator)
+    if own.keys() != theirs.keys():
         raise TrainingError(f"init: {start.title or 'it'} is another network; give model the same family and blocks")
-    for name, value in start.generator.items():
+    for name, value in theirs.items():
         if name in net.band_inputs:
             fits = own[name].shape[0] == value.shape[0]
             for here, there in pairs if fits else ():

@@ -217,6 +217,7 @@ def test_a_missing_or_broken_file_is_one_line(tmp_path: Path) -> None:
         ("losses.pixel=0", "losses: .*no term from the first step on"),
         ("losses={pixel: 0, adversarial: {start: 5}}", "losses: .*no term from the first step on"),
         ("model.bands=[red, red]", "each role may stand once"),
+        ("degradation={kind: xray, clean: 0.5}", "degradation.clean: such samples have no blur to tell"),
     ],
 )
 def test_what_would_fail_hours_later_is_refused_now(change: str, told: str, recipe: Recipe, tmp_path: Path) -> None:

@@ -58,8 +58,29 @@ def test_another_network_is_refused(recipe: Recipe, imagery: Path, tmp_path: Pat
     start = find_start(str(tmp_path / "run"))
     with pytest.raises(TrainingError, match="same width"):
         start_from(build_generator("compact", bands=3, scale=4, width=32, blocks=2), start, ours=start.bands)
+    with pytest.raises(TrainingError, match="same width"):
+        start_from(build_generator("compact", bands=3, scale=4, width=32, blocks=3), start, ours=start.bands)
     with pytest.raises(TrainingError, match="same family"):
-        start_from(build_generator("compact", bands=3, scale=4, width=16, blocks=3), start, ours=start.bands)
+        start_from(build_generator("compact", bands=3, scale=4, width=16, blocks=1), start, ours=start.bands)
+    with pytest.raises(TrainingError, match="same family"):
+        start_from(build_generator("rrdbnet", bands=3, scale=4, width=16, blocks=3), start, ours=start.bands)
+
+
+@pytest.mark.parametrize("sees_blur", [True, False])
+def test_a_deeper_network_starts_by_doing_the_same(sees_blur: bool) -> None:
+    torch.manual_seed(0)
+    shallow, deep = (
+        build_generator("compact", bands=3, scale=4, width=16, blocks=blocks, growth=None, sees_blur=sees_blur) for blocks in (2, 5)
+    )
+    for value in shallow.parameters():
+        torch.nn.init.normal_(value, std=0.1)
+    bands = ("blue", "green", "red")
+    start_from(deep, Start(shallow.state_dict(), bands), ours=bands)
+    x, sigma = torch.randn(2, 3, 16, 16), torch.tensor([[1.2, 1.6, 2.0], [2.8, 2.8, 2.8]])
+    torch.testing.assert_close(deep(x, sigma), shallow(x, sigma), rtol=1e-5, atol=1e-5)
+    deep(x, sigma).square().mean().backward()  # and what does nothing yet can learn
+    slopes = {name: value.grad for name, value in deep.named_parameters()}
+    assert all(float(slopes[f"body.{number}.conv2.weight"].abs().max()) > 0.0 for number in range(5))
 
 
 @pytest.mark.parametrize("init", ["runs/none", "no-such-model"])

@@ -48,6 +48,8 @@ def degrade(section: Degradation, hr: Float, *, scale: int, rng: np.random.Gener
     """
     hr = np.ascontiguousarray(hr, np.float32)
     unknown = np.zeros(len(hr), np.float32)
+    if isinstance(section, PlateDegradation | XrayDegradation) and section.clean and rng.random() < section.clean:
+        return shrink(hr, scale=scale, levels=255), unknown
     if isinstance(section, SensorDegradation):
         return sense(section, hr, scale=scale, rng=rng)
     if isinstance(section, XrayDegradation):

@@ -1,4 +1,4 @@
-"""Traffic cameras: motion, defocus, coarse pixels, little light, a compressed stream; or none of it. Perspective is the renderer's."""
+"""Traffic cameras: motion, defocus, coarse pixels, little light, a compressed stream. Perspective is the renderer's."""
 
 import math
 
@@ -7,14 +7,11 @@ import numpy as np
 from sr_geo.radiometry import Float
 from sr_geo.train.degradations.compression import jpeg, video
 from sr_geo.train.degradations.kernels import blur, disc, line
-from sr_geo.train.degradations.photo import shrink
 from sr_geo.train.degradations.sections import PlateDegradation
 
 
 def film(section: PlateDegradation, hr: Float, *, scale: int, rng: np.random.Generator) -> Float:
     """``(C, H, W)``, 0…1 → ``(C, H // scale, W // scale)``, 0…1 in steps of 8 bits."""
-    if section.clean and rng.random() < section.clean:
-        return shrink(hr, scale=scale, levels=255)
     # Cars drive along or towards the camera: motion is level or upright rather than oblique.
     level = 0.0 if rng.random() < 0.7 else math.pi / 2.0
     moved = blur(hr, line(scale * rng.uniform(*section.motion), rng.normal(level, 0.15)))

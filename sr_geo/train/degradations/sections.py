@@ -81,6 +81,8 @@ class XrayDegradation(Section):
     """A detector with larger pixels and fewer quanta: focal spot, shot noise, scintillator, mean over the pixel."""
 
     kind: Literal["xray"] = "xray"
+    clean: Share = 0.0
+    """Share of the samples that only are reduced, as in `PlateDegradation`: pictures that somebody made smaller. No blur can be told of them."""
     sigma: Range = (0.5, 2.0)
     """Range of the Gaussian blur, standard deviation in high-resolution pixels; networks may be told it."""
     quanta: Range = (2e3, 1e5)

@@ -18,7 +18,7 @@ from sr_geo.train.perceptual.bands import as_pictures, band_triples, to_picture_
 class LearntDistance(nn.Module, ABC):
     """A distance between the maps of VGG16's five blocks, weighted channel by channel; 0 for equal pictures.
 
-    VGG16 as in `load_backbone`; the weights of its channels are those that torchmetrics carries. Bands become pictures as in
+    VGG16 as in `load_backbone`, in the precision of the run; its maps are compared in float32. The weights of its channels are those that torchmetrics carries. Bands become pictures as in
     `PerceptualTerm`. No weights appear in `parameters()` or `state_dict()`.
 
     Args:
@@ -56,12 +56,13 @@ class LearntDistance(nn.Module, ABC):
 
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
         """Mean distance over the pictures of ``(N, C, H, W)`` twice; no gradient flows to `hr`."""
+        half = torch.is_autocast_enabled(sr.device.type)
         with torch.autocast(sr.device.type, enabled=False):
             like = as_pictures(hr.detach().float(), self.triples)
             pictures = to_picture_range(as_pictures(sr.float(), self.triples), like, self.units)
             with torch.no_grad():
-                theirs = self._maps(to_picture_range(like, like, self.units))
-            return self.distance(self._maps(pictures), theirs).mean()
+                theirs = self._maps(to_picture_range(like, like, self.units), half=half)
+            return self.distance(self._maps(pictures, half=half), theirs).mean()
 
     def of_pictures(self, a: Float, b: Float) -> float:
         """The distance of two pictures ``(C, H, W)`` in the unit of the samples, as a measure."""
@@ -69,16 +70,18 @@ class LearntDistance(nn.Module, ABC):
             x, y = (torch.from_numpy(np.ascontiguousarray(picture, np.float32))[None] for picture in (a, b))
             return float(self(x, y))
 
-    def _maps(self, pictures: Tensor) -> list[Tensor]:
+    def _maps(self, pictures: Tensor, *, half: bool) -> list[Tensor]:
+        """The pictures, then the last map of each block as float32; `half`: convolutions in the precision of autocast."""
         backbone: StagedBackbone = self.__dict__["_backbone"].to(pictures.device)
         x, maps, block = backbone.preprocessing(pictures), [pictures], "block1"
         for tap in backbone.taps:
             if not tap.startswith(block):
-                maps.append(x)
+                maps.append(x.float())
                 block = tap.partition("_")[0]
-                x = self.pool(x)
-            x = F.relu(backbone.layers[tap](x))
-        return [*maps, x]
+                x = self.pool(maps[-1])
+            with torch.autocast(pictures.device.type, enabled=half):
+                x = F.relu(backbone.layers[tap](x))
+        return [*maps, x.float()]
 
 
 class DistsTerm(LearntDistance):

@@ -37,7 +37,9 @@ class Objective(nn.Module):
         self.lpips = LpipsTerm(bands, units=units) if section.lpips else None
 
     def forward(self, sr: Tensor, hr: Tensor, lr: Tensor, sigma: Tensor, average: Tensor | None) -> dict[str, Tensor]:
-        """The terms by name, each times its weight.
+        """The terms by name, each times its weight, as float32.
+
+        Under autocast the networks that compare features run in its precision, everything else in float32.
 
         Args:
             sr: what the generator makes, ``(N, C, s·h, s·w)``.
@@ -48,18 +50,19 @@ class Objective(nn.Module):
         """
         section = self.section
         terms: dict[str, Tensor] = {}
-        if section.pixel:
-            terms["pixel"] = section.pixel * PIXEL_LOSSES[section.pixel_kind](sr, hr)
-        if section.ms_ssim:
-            terms["ms_ssim"] = section.ms_ssim * ms_ssim_loss(sr, hr)
-        if section.spectral_angle:
-            terms["spectral_angle"] = section.spectral_angle * spectral_angle(sr, hr)
-        if section.consistency:
-            terms["consistency"] = section.consistency * consistency_loss(sr, lr, sigma, scale=self.scale)
-        if section.artifacts and average is not None:
-            terms["artifacts"] = section.artifacts * artifact_loss(sr, hr, average)
-        if section.grid:
-            terms["grid"] = section.grid * grid_loss(sr, hr, scale=self.scale)
+        with torch.autocast(sr.device.type, enabled=False):  # differences of pictures that are nearly the same need all digits
+            if section.pixel:
+                terms["pixel"] = section.pixel * PIXEL_LOSSES[section.pixel_kind](sr, hr)
+            if section.ms_ssim:
+                terms["ms_ssim"] = section.ms_ssim * ms_ssim_loss(sr, hr)
+            if section.spectral_angle:
+                terms["spectral_angle"] = section.spectral_angle * spectral_angle(sr, hr)
+            if section.consistency:
+                terms["consistency"] = section.consistency * consistency_loss(sr, lr, sigma, scale=self.scale)
+            if section.artifacts and average is not None:
+                terms["artifacts"] = section.artifacts * artifact_loss(sr, hr, average)
+            if section.grid:
+                terms["grid"] = section.grid * grid_loss(sr, hr, scale=self.scale)
         if self.dists is not None:
             terms["dists"] = section.dists * self.dists(sr, hr)
         if self.lpips is not None:

@@ -12,6 +12,8 @@ Two things differ from the usual network of this shape:
 * **The blur is an input.** ``sigma`` tells, per band, how soft the sensor is; one set of weights serves all.
 """
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -81,7 +83,7 @@ class Compact(Generator):
         super().__init__(bands, scale=scale)
         if width % 16:
             raise ValueError(f"width={width}: expected a multiple of 16, e.g. {max(16, width // 16 * 16)}")
-        self.blocks = blocks
+        self.width, self.blocks = width, blocks
         self.takes_sigma = sees_blur
         self.head = ZeroSumConv(bands, width, 3, padding=1, bias=False)
         # Sharp and soft sensors need other steps: a factor a channel after the first convolution, before each block and before the last.
@@ -95,6 +97,22 @@ class Compact(Generator):
                 with torch.no_grad():
                     module.weight *= 0.3
         nn.init.zeros_(self.tail.weight)
+
+    def deepened(self, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """See `Generator.deepened`: added blocks come last, and their second convolution starts at zero (Net2Net, Chen et al. 2016)."""
+        known = sum(name.endswith(".conv2.weight") for name in weights)
+        if not 0 < known < self.blocks:
+            return weights
+        own, grown = self.state_dict(), dict(weights)
+        for number in range(known, self.blocks):
+            first, second = f"body.{number}.conv1.weight", f"body.{number}.conv2.weight"
+            grown[first], grown[second] = own[first], torch.zeros_like(own[second])
+        if self.gate is not None and "gate.out.weight" in weights:
+            rows = self.width * (known + 1)  # factors after the first convolution and before each block; those before the last follow
+            for name, neutral in (("gate.out.weight", 0.0), ("gate.out.bias", 1.0)):
+                added = torch.full_like(weights[name][: self.width], neutral).repeat(self.blocks - known, *[1] * (weights[name].ndim - 1))
+                grown[name] = torch.cat([weights[name][:rows], added, weights[name][rows:]])
+        return grown
 
     @property
     def halo(self) -> int:

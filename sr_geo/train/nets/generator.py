@@ -1,6 +1,7 @@
 """What every generator is: a network from a low-resolution picture to one finer by a whole factor."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 from torch import Tensor, nn
 
@@ -29,6 +30,13 @@ class Generator(nn.Module, ABC):
             raise ValueError(f"bands={bands}: a network needs at least one")
         self.bands = bands
         self.scale = scale
+
+    def deepened(self, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Weights of a network of this kind with fewer blocks as weights of this one, which then does exactly the same.
+
+        Where a kind has no blocks that can do nothing, or there is none to add, they come back as they are.
+        """
+        return weights
 
     @property
     @abstractmethod

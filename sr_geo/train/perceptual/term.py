@@ -27,8 +27,8 @@ class PerceptualTerm(nn.Module):
     (`run_state`), not to any `state_dict`.
 
     The network is no part of the module tree: `parameters()` and `state_dict()` are empty, so that no optimiser, average
-    or checkpoint picks it up, yet it moves along with `.to(device)`. It runs in float32 and evaluation mode, whatever
-    autocast or `.train()` say.
+    or checkpoint picks it up, yet it moves along with `.to(device)`. Its weights are float32 and it is in evaluation mode, whatever
+    `.to(dtype)` or `.train()` say. It runs in the precision of autocast, where that is on; its maps are compared in float32.
 
     Args:
         backbone: the network, frozen.
@@ -93,22 +93,24 @@ class PerceptualTerm(nn.Module):
         """
         if sr.shape != hr.shape or sr.shape[1] != self._bands:
             raise ValueError(f"sr {tuple(sr.shape)} and hr {tuple(hr.shape)}: expected one shape, (N, {self._bands}, H, W)")
+        half = torch.is_autocast_enabled(sr.device.type)
         with torch.autocast(sr.device.type, enabled=False):
             like = as_pictures(hr.detach().float(), self.triples)
             pictures = as_pictures(sr.float(), self.triples)
             with torch.no_grad():
-                target = self._features(to_picture_range(like, like, self.units))
+                target = self._features(to_picture_range(like, like, self.units), half=half)
                 magnitudes = self._follow(torch.stack([features.abs().mean() for features in target]))
-            features = self._features(to_picture_range(pictures, like, self.units))
+            features = self._features(to_picture_range(pictures, like, self.units), half=half)
             terms = [
                 weight * self._distance(ours, theirs, magnitude)
                 for weight, ours, theirs, magnitude in zip(self.taps.values(), features, target, magnitudes, strict=True)
             ]
             return torch.stack(terms).sum()
 
-    def _features(self, pictures: Tensor) -> list[Tensor]:
-        maps = self.backbone(pictures, tuple(self.taps))
-        return [self.backbone.activate(tap, maps[tap]) if self.activated else maps[tap] for tap in self.taps]
+    def _features(self, pictures: Tensor, *, half: bool) -> list[Tensor]:
+        with torch.autocast(pictures.device.type, enabled=half):
+            maps = self.backbone(pictures, tuple(self.taps))
+        return [(self.backbone.activate(tap, maps[tap]) if self.activated else maps[tap]).float() for tap in self.taps]
 
     def _distance(self, ours: Tensor, theirs: Tensor, magnitude: Tensor) -> Tensor:
         if self.distance == "l1":

@@ -181,13 +181,14 @@ def test_no_trace_in_the_runs_weights() -> None:
     assert not any(module.training for module in term.backbone.modules())
 
 
-def test_float32_even_under_autocast() -> None:
+def test_the_network_runs_as_the_run_does_and_its_weights_stay_whole() -> None:
     sr, hr = samples()
     expected = build_term()(sr, hr)
     with torch.autocast("cpu", torch.bfloat16):
         found = build_term()(sr, hr)
     assert found.dtype == torch.float32
-    assert torch.equal(found, expected)
+    assert not torch.equal(found, expected)
+    torch.testing.assert_close(found, expected, rtol=0.02, atol=0.0)
     # A cast of the whole run leaves the network and its magnitudes as they are.
     cast = build_term().to(torch.bfloat16)
     assert {value.dtype for value in cast.backbone.parameters()} == {torch.float32}
