@@ -371,6 +371,16 @@ def test_models(run: Run) -> None:
         assert json.loads(run("models", "export-card", name).out)["name"] == name
         assert run("models", "verify", name).out.startswith(f"{name}: sha256 ")
     assert len(run("models", "verify").out.splitlines()) == len(entries())
+    told = json.loads(run("models", "list", "--json").out)
+    assert {row["name"] for row in told["models"]} >= entries().keys()
+    for one in told["heavier"]:  # can be copied from the terminal: on one line
+        assert one["command"] in [line.strip() for line in listed.out.splitlines()]
+
+
+def test_a_model_that_is_not_shipped_says_what_makes_it(run: Run, tmp_path: Path) -> None:
+    result = run("image", tmp_path / "a.png", tmp_path / "b.png", "--domain", "photo", "--model", "realsr-df2k")
+    assert result.code == 1
+    assert "`sr-geo export realsr-df2k realsr-df2k.onnx` makes it" in result.err
 
 
 def test_damaged_models_spoil_no_others(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """`sr-geo models …`."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -22,9 +23,11 @@ def models() -> None:
 def list_(*, as_json: bool) -> None:
     """Name, bands, size and purpose of every model.
 
-    One that cannot be used says why. The exit code is then 1 if it is a shipped one.
+    Below them: larger ones, with the command that makes each.
+    One that cannot be used says why; the exit code is then 1 if it is a shipped one.
     """
     from sr_geo.models.catalog import entries, hidden_models, load_model, own_entries
+    from sr_geo.models.heavier import heavier
 
     rows: list[dict[str, object]] = []
     table = Table(box=None, header_style="bold")
@@ -46,9 +49,14 @@ def list_(*, as_json: bool) -> None:
             known = {"purpose": card.title, "domain": card.domain, "bands": card.bands, "parameters": card.parameters}
             rows.append({**common, **known, "limits": card.limits, "fault": ""})
     if as_json:
-        json_line({"models": rows})
+        json_line({"models": rows, "heavier": [asdict(one) for one in heavier()]})
     else:
         print_table(table)
+        OUT.print("\nLarger ones, each made by a command (with the extra `train`):")
+        for one in heavier():
+            OUT.print(f"  {one.name}: {one.title}; {one.parameters / 1e6:.1f} M parameters", soft_wrap=True)
+            OUT.print(f"      from the {one.source} (sha256 {one.sha256[:16]}…, {one.licence})", soft_wrap=True)
+            OUT.print(f"      {one.command}", soft_wrap=True)
     for path in hidden_models():
         ERR.print(f"warning: {path}: has the name of a shipped model and is not used; rename it")
     if broken and not as_json:

@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from sr_geo.errors import ModelError
+from sr_geo.models.heavier import heavier
 from sr_geo.models.own import install, own_models
 from sr_geo.models.session import Device, Upscaler, open_model
 
@@ -74,6 +75,8 @@ def load_model(model: str | Path, *, device: Device = "auto", threads: int | Non
         return open_model(Path(model), device=device, threads=threads)
     if entry is not None:
         return open_model(entry.path, device=device, threads=threads, sha256=entry.sha256)
+    if made := next((one for one in heavier() if one.name == name), None):
+        raise ModelError(f"model {name}: too large to be shipped; `{made.command}` makes it, then give the path of the .onnx file")
     known = [*entries(), *own_entries()]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.3)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"

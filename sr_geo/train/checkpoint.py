@@ -9,9 +9,10 @@ from safetensors.torch import load_file
 
 from sr_geo.errors import TrainingError
 from sr_geo.models.card import Card, Precision, Quality, TrainingData
+from sr_geo.models.heavier import PACKAGED
 from sr_geo.train import pieces
 from sr_geo.train.export import Exported, export_onnx
-from sr_geo.train.foreign import PACKAGED, Provenance, load_foreign
+from sr_geo.train.foreign import Provenance, load_foreign
 from sr_geo.train.nets import Generator, RRDBNet
 from sr_geo.train.recipe import Recipe, recipe_of_run
 from sr_geo.train.start import build, find_start, mix_in

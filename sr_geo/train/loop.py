@@ -334,5 +334,5 @@ def choose_precision(loop: LoopSection, device: str) -> Literal["32-true", "bf16
         return loop.precision
     if device == "cuda":
         return "bf16-mixed" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32-true"
-    tell = getattr(torch.cpu, "get_capabilities", dict)  # releases without it do not tell
+    tell: Callable[[], Mapping[str, object]] = getattr(torch.cpu, "get_capabilities", dict)  # older releases do not tell
     return "bf16-mixed" if tell().get("avx512_bf16") else "32-true"

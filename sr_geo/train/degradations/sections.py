@@ -82,7 +82,7 @@ class XrayDegradation(Section):
 
     kind: Literal["xray"] = "xray"
     clean: Share = 0.0
-    """Share of the samples that only are reduced, as in `PlateDegradation`: pictures that somebody made smaller. No blur can be told of them."""
+    """Share of the samples that only are reduced, as in `PlateDegradation`: pictures that somebody made smaller, without a blur to tell."""
     sigma: Range = (0.5, 2.0)
     """Range of the Gaussian blur, standard deviation in high-resolution pixels; networks may be told it."""
     quanta: Range = (2e3, 1e5)

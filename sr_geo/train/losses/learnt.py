@@ -18,8 +18,9 @@ from sr_geo.train.perceptual.bands import as_pictures, band_triples, to_picture_
 class LearntDistance(nn.Module, ABC):
     """A distance between the maps of VGG16's five blocks, weighted channel by channel; 0 for equal pictures.
 
-    VGG16 as in `load_backbone`, in the precision of the run; its maps are compared in float32. The weights of its channels are those that torchmetrics carries. Bands become pictures as in
-    `PerceptualTerm`. No weights appear in `parameters()` or `state_dict()`.
+    VGG16 as in `load_backbone`, in the precision of the run; its maps are compared in float32. The weights of its channels
+    are those that torchmetrics carries. Bands become pictures as in `PerceptualTerm`. No weights appear in `parameters()`
+    or `state_dict()`.
 
     Args:
         bands: roles of the bands.
