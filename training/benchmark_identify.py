@@ -7,7 +7,8 @@ Test pictures are reduced so that the input has the given side, brought down by 
 and matched with the true pictures of the test set (sr_geo/quality/identify.py says how). Writes training/results/identification.csv: rows
 of the same domain, side, method and judge are replaced, all others stay.
 
-Domains: `medical` (test X-rays and CT slices), `satellite` (test rows of NAIP and of the Landsat mosaic, natural colours, blur of 1.6),
+Domains: `medical` (test X-rays and CT slices), `satellite` (test rows of NAIP and of the Landsat mosaic, for
+inputs of 100 pixels test scenes, natural colours, blur of 1.6),
 `face` (test people, each picture by its own), `face-person` (smiling ones among the neutral ones), `plate` (real ones, by reading:
 sides are widths), `plate-rendered` (rendered ones with texts that training never draws; what is chosen by, so that real ones stay unseen).
 """
@@ -73,19 +74,29 @@ def faces(data: Path, *, by_person: bool) -> Iterator[Truth]:
 
 
 def satellite(data: Path, *, side: int) -> Iterator[Truth]:
-    """Windows of the test rows in natural colours, stretched as a whole file is by its 1st and 99th percentile."""
-    files = [(path, (572, 723), (1, 2, 3)) for path in sorted((data / "satellite/hr/naip").glob("*.tif"))]
-    files.append((data / "satellite/landsat/agnet_lc8_northdakota_2015245.tif", (2560, 3328), (3, 2, 1)))
-    for path, (top, bottom), bands in files:
+    """Windows of test imagery in natural colours, stretched as a whole file is by its 1st and 99th percentile.
+
+    Below 400 pixels of NAIP's test rows and the Landsat mosaic's, side by side. These hold none that is larger: there windows
+    of whole scenes, which overlap by three quarters, so that the rivals of each show most of the same ground.
+    """
+    strips = [(path, (1, 2, 3), (572, 723), (0, None)) for path in sorted((data / "satellite/hr/naip").glob("*.tif"))]
+    strips.append((data / "satellite/landsat/agnet_lc8_northdakota_2015245.tif", (3, 2, 1), (2560, 3328), (0, None)))
+    scenes = [
+        (data / "satellite/landsat/LC08_L1TP_224078_20200518_20200518_01_RT.TIF", (3, 2, 1), (0, None), (1400, None)),
+        (data / "satellite/sentinel2/denmark_20160508_BGR_B2B3B4_uint16_10m.tif", (3, 2, 1), (0, None), (0, None)),
+        (data / "satellite/sentinel2/sen1floods11_spain_7370579_S2_13band.tif", (4, 3, 2), (0, None), (0, None)),
+    ]
+    large = side >= 400
+    for path, bands, (top, bottom), (left, right) in scenes if large else strips:
         with rasterio.open(path) as dataset:
-            part = ((top, min(bottom, dataset.height)), (0, dataset.width))
+            part = ((top, min(bottom or dataset.height, dataset.height)), (left, right or dataset.width))
             values = dataset.read(bands, window=part).astype(np.float32)
         valid = (values > 0).all(axis=0)
         if not valid.any():
             continue
         low, high = np.percentile(values[:, valid], (1, 99))
         picture = np.clip((values - low) / (high - low), 0.0, 1.0)
-        rows, columns = (range(0, length - side + 1, side) for length in values.shape[1:])
+        rows, columns = (range(0, length - side + 1, side // 4 if large else side) for length in values.shape[1:])
         whole = [(row, column) for row in rows for column in columns if valid[row : row + side, column : column + side].all()]
         for row, column in whole[:: max(1, -(-len(whole) // 24))]:
             name = f"{path.stem}-{row}-{column}"

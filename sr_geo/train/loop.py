@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -109,8 +110,8 @@ class _Work:
 def _prepare(recipe: Recipe, fabric: Fabric, data_root: Path, run: Path, *, resume: bool, changed: folder.Changes) -> _Work:
     """Open the imagery, make the networks or take them up again, and write down what goes in."""
     loop, bands, scale = recipe.loop, recipe.model.bands, recipe.model.scale
-    pool = open_pool(recipe.sources, data_root, bands, size=loop.patch * scale, scale=scale, standardised=recipe.standardised)
-    held_out = open_pool(recipe.validation, data_root, bands, size=8 * scale, scale=scale, standardised=recipe.standardised)
+    opened = partial(open_pool, root=data_root, bands=bands, scale=scale, standardised=recipe.standardised, units=recipe.units)
+    pool, held_out = opened(recipe.sources, size=loop.patch * scale), opened(recipe.validation, size=8 * scale)
     require_pieces(held_out, scale)
     goes_on = resume and (run / "state.safetensors").exists()
     start = None if goes_on or recipe.init is None else find_start(recipe.init)  # a resumed run does not need where it came from

@@ -40,7 +40,7 @@ def of_recipe(recipe: Recipe, data: Path) -> list[Piece]:
         TrainingDataError: the imagery is missing.
     """
     scale = recipe.model.scale
-    pool = open_pool(recipe.validation, data, recipe.model.bands, size=SMALLEST * scale, scale=scale)
+    pool = open_pool(recipe.validation, data, recipe.model.bands, size=SMALLEST * scale, scale=scale, units=recipe.units)
     return _cut(pool, conditions(recipe)[0].degradation, scale)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from sr_geo.radiometry import Float
+from sr_geo.train.perceptual import Units
 from sr_geo.train.samples.imagery import Patch
 
 SUPERSAMPLING = 2  # of the drawing: two rows and two columns for each pixel
@@ -27,6 +28,7 @@ class Fields:
 
     bands: int
     count: int
+    units: Units = "spread"
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -40,13 +42,17 @@ class Fields:
 
     def draw(self, size: int, rng: np.random.Generator) -> Patch | None:
         """A new picture."""
-        return Patch(draw_fields(self.bands, size, rng))
+        return Patch(self._in_units(draw_fields(self.bands, size, rng)))
 
     def held_out(self, size: int, multiple: int) -> Iterator[Patch]:
         """The first `count` pictures of a fixed seed."""
         side = max(size // multiple * multiple, multiple)
         for number in range(self.count):
-            yield Patch(draw_fields(self.bands, side, np.random.default_rng([397, number])))
+            yield Patch(self._in_units(draw_fields(self.bands, side, np.random.default_rng([397, number]))))
+
+    def _in_units(self, picture: Float) -> Float:
+        """As it is, or as a picture in 0…1, where the boldest are clipped to black, white and pure colours."""
+        return picture if self.units == "spread" else np.clip(np.float32(0.5) + np.float32(0.25) * picture, 0.0, 1.0)
 
 
 def draw_fields(bands: int, size: int, rng: np.random.Generator) -> Float:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sr_geo.errors import TrainingDataError
+from sr_geo.train.perceptual import Units
 from sr_geo.train.samples.dicom import open_dicom
 from sr_geo.train.samples.fields import Fields
 from sr_geo.train.samples.imagery import Imagery, Patch, Skipped
@@ -51,7 +52,14 @@ class Pool:
 
 
 def open_pool(
-    sources: Sequence[Source], root: Path, bands: Sequence[str], *, size: int, scale: int, standardised: bool = False
+    sources: Sequence[Source],
+    root: Path,
+    bands: Sequence[str],
+    *,
+    size: int,
+    scale: int,
+    standardised: bool = False,
+    units: Units = "spread",
 ) -> Pool:
     """Open all sources.
 
@@ -62,6 +70,7 @@ def open_pool(
         size: side of a sample in high-resolution pixels; for validation, the smallest piece that is of use.
         scale: high-resolution pixels per low-resolution pixel.
         standardised: whether rasters are given without the level of each band, in units of its own spread.
+        units: of what is drawn as rendered fields: those of the imagery beside them.
 
     Raises:
         TrainingDataError: imagery is missing or does not fit the recipe.
@@ -70,7 +79,7 @@ def open_pool(
     shares: list[float] = []
     skipped: list[Skipped] = []
     for source in sources:
-        opened, left_out = _open(source, root, bands, size, scale, standardised=standardised)
+        opened, left_out = _open(source, root, bands, size, scale, standardised=standardised, units=units)
         area = sum(one.area for one in opened)
         imagery += opened
         shares += [source.weight * one.area / area for one in opened]
@@ -80,7 +89,7 @@ def open_pool(
 
 
 def _open(
-    source: Source, root: Path, bands: Sequence[str], size: int, scale: int, *, standardised: bool
+    source: Source, root: Path, bands: Sequence[str], size: int, scale: int, *, standardised: bool, units: Units
 ) -> tuple[Sequence[Imagery], Sequence[Skipped]]:
     if isinstance(source, ImageSource):
         return open_images(source, root, bands, size=size)
@@ -89,7 +98,7 @@ def _open(
     if isinstance(source, PairSource):
         return open_pairs(source, root, bands, size=size, scale=scale, standardised=standardised), []
     if isinstance(source, FieldSource):
-        return [Fields(len(bands), source.count)], []
+        return [Fields(len(bands), source.count, units)], []
     if isinstance(source, PlateSource):
         return [open_plates(source, bands, size=size)], []
     return open_rasters(source, root, bands, size=size, standardised=standardised), []

@@ -60,7 +60,6 @@ class ImageSource(FileSource):
     """Range of factors by which pictures are made smaller before a sample is cut, drawn by ratio and limited by their size, so that a
     network sees its subject at all sizes; validation takes the upper end."""
 
-
     @model_validator(mode="after")
     def _reduces(self) -> "ImageSource":
         if not 1.0 <= self.reduced[0] <= self.reduced[1]:
@@ -116,7 +115,7 @@ class PlateSource(AnySource):
 
 
 class FieldSource(AnySource):
-    """Rendered ground of flat pieces with clean edges, in units of spread: see `sr_geo.train.samples.fields`."""
+    """Rendered ground of flat pieces with clean edges, in the units of the domain: see `sr_geo.train.samples.fields`."""
 
     kind: Literal["fields"] = "fields"
     name: str = "rendered fields"
