@@ -5,12 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from numpy.typing import NDArray
 
 from sr_geo.consistency import Sensor, seen
+from sr_geo.imaging.reduction import Bicubic, reduced
 from sr_geo.models.catalog import entries, load_model
 from sr_geo.radiometry import Float
 
 SATELLITE = [name for name in entries() if name.startswith("satellite-")]
+PICTURES = [name for name in entries() if not name.startswith("satellite-")]
 FIELD = 30
 """Side of a field in input pixels: its middle is far from all edges, yet within reach of the network."""
 
@@ -28,6 +31,16 @@ def flat_fields(bands: int, sigma: float, *, noise: float, seed: int) -> tuple[F
     return coarse, fine[:, edge:-edge, edge:-edge]
 
 
+def far_from_edges(truth: Float, distance: int) -> NDArray[np.bool_]:
+    """Where all within so many fine pixels along rows and columns is the same."""
+    away = np.ones(truth.shape, bool)
+    for axis in (1, 2):
+        steps = np.abs(np.diff(truth, axis=axis, prepend=truth.take([0], axis=axis))) > 0
+        for shift in range(-distance, distance + 1):
+            away &= ~np.roll(steps, shift, axis=axis)
+    return away
+
+
 @pytest.mark.parametrize("noise", [0.0, 3e-4])
 @pytest.mark.parametrize("sigma", [1.2, 2.0, 2.8])
 @pytest.mark.parametrize("name", SATELLITE)
@@ -38,15 +51,28 @@ def test_flat_ground_stays_flat(name: str, sigma: float, noise: float) -> None:
     result = model.run(coarse, sigma=sigma)[:, 4 * halo : -4 * halo, 4 * halo : -4 * halo]
     truth = truth[:, 4 * halo : -4 * halo, 4 * halo : -4 * halo]
     error = np.abs(result - truth)
-    away = np.ones(truth.shape, bool)  # more than seven input pixels from every edge
-    for axis in (1, 2):
-        steps = np.abs(np.diff(truth, axis=axis, prepend=truth.take([0], axis=axis))) > 0
-        for shift in range(-28, 29):
-            away &= ~np.roll(steps, shift, axis=axis)
+    away = far_from_edges(truth, 28)
     assert away.mean() > 0.05
     assert error[away].max() < 0.01 * np.ptp(truth)
     assert result.min() > truth.min() - 0.15 * np.ptp(truth)
     assert result.max() < truth.max() + 0.15 * np.ptp(truth)
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_flat_parts_of_pictures_stay_flat(name: str) -> None:
+    model = load_model(name, threads=1)
+    rng = np.random.default_rng(5)
+    tones = rng.uniform(0.05, 0.95, (len(model.card.bands), 6, 6)).astype(np.float32)
+    whole = tones.repeat(4 * FIELD, axis=1).repeat(4 * FIELD, axis=2)
+    optics = Bicubic()
+    coarse = np.stack([reduced(plane, optics) for plane in whole])
+    edge = 4 * optics.reach
+    truth = whole[:, edge:-edge, edge:-edge]
+    result = model.run(np.rint(coarse * 255.0).clip(0.0, 255.0).astype(np.float32) / np.float32(255.0))
+    inner = np.s_[:, 4 * model.card.halo : -4 * model.card.halo, 4 * model.card.halo : -4 * model.card.halo]
+    error, away = np.abs(result - truth)[inner], far_from_edges(truth, 28)[inner]
+    assert away.mean() > 0.05
+    assert error[away].max() < 0.02 * np.ptp(truth)
 
 
 def grid_power(fine: Float) -> float:

@@ -93,6 +93,16 @@ def test_none_needs_pairs(pool: Pool) -> None:
         batches(pool, NoDegradation())[0]
 
 
+def test_rendered_fields_are_in_the_units_of_what_lies_beside_them() -> None:
+    source = SOURCE.validate_python({"kind": "fields"})
+    bands = ("red", "green", "blue")
+    ground, pictures = (open_pool([source], Path(), bands, size=48, scale=4, units=units) for units in ("spread", "unit"))
+    in_spread, in_unit = (np.stack([pool.draw(48, np.random.default_rng(seed)).hr for seed in range(30)]) for pool in (ground, pictures))
+    np.testing.assert_allclose(in_unit, np.clip(0.5 + 0.25 * in_spread, 0.0, 1.0), atol=1e-6)
+    assert in_spread.min() < -1.0
+    assert (in_unit.min(), in_unit.max()) == (0.0, 1.0)
+
+
 def test_plates_that_are_kept_are_few_and_the_same_for_all() -> None:
     pytest.importorskip("fontpkg_overpass", reason="plates need their fonts")
     source = SOURCE.validate_python({"kind": "plates", "name": "plates", "width": [60, 90], "kept": 3})
