@@ -53,7 +53,7 @@ SHIPPED = {
     "medical": ("medical-gray-x4", "medical-gray-perceptual-x4"),
     "plate": ("plate-rgb-x4", "plate-rgb-perceptual-x4"),
     "face": ("face-rgb-x4", "face-rgb-perceptual-x4"),
-    "photo": ("photo-rgb-x4",),
+    "photo": ("photo-rgb-x4", "photo-rgb-perceptual-x4"),
 }
 MOST = 6
 SIDE = 256

@@ -37,7 +37,7 @@ DOMAINS = {
     "medical": ("medical-gray-x4", "medical-gray-perceptual-x4"),
     "plate": ("plate-rgb-x4", "plate-rgb-perceptual-x4"),
     "face": ("face-rgb-x4", "face-rgb-perceptual-x4"),
-    "photo": ("photo-rgb-x4",),
+    "photo": ("photo-rgb-x4", "photo-rgb-perceptual-x4"),
 }
 METHODS = {"fidelity": "network", "perception": "perceptual"}
 """What a model is called in the table, by its leaning."""

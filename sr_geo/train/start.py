@@ -130,15 +130,16 @@ def mix_in(net: Generator, other: Start, share: float, *, ours: Sequence[str]) -
 
     Args:
         net: the network that is changed.
-        other: of the same family, width, blocks, scale and bands, in the same order; `net` was trained on from it, or both from one.
+        other: of the same family, width, scale and bands, in the same order, with as many blocks or fewer; `net` was trained on from it,
+            or both from one.
         share: 0…1.
         ours: roles of the bands of `net`.
 
     Raises:
         TrainingError: the other one is not of that kind.
     """
-    own = net.state_dict()
+    own, theirs = net.state_dict(), net.deepened(other.generator)
     shapes = {name: value.shape for name, value in own.items()}
-    if tuple(other.bands) != tuple(ours) or {name: value.shape for name, value in other.generator.items()} != shapes:
+    if tuple(other.bands) != tuple(ours) or {name: value.shape for name, value in theirs.items()} != shapes:
         raise TrainingError(f"interpolate.model: {other.title or 'it'} is another network; name the one that this run started from")
-    net.load_state_dict({name: value.lerp(other.generator[name], share) for name, value in own.items()})
+    net.load_state_dict({name: value.lerp(theirs[name], share) for name, value in own.items()})

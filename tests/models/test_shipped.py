@@ -60,7 +60,9 @@ def test_flat_ground_stays_flat(name: str, sigma: float, noise: float) -> None:
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_flat_parts_of_pictures_stay_flat(name: str) -> None:
+    """Squares of random pure colours: bolder than photos, as drawings and letters are. Bytes round what goes on between them."""
     model = load_model(name, threads=1)
+    allowed = 0.2 if model.card.precision == "int8" else 0.03 if model.card.leaning == "fidelity" else 0.06
     rng = np.random.default_rng(5)
     tones = rng.uniform(0.05, 0.95, (len(model.card.bands), 6, 6)).astype(np.float32)
     whole = tones.repeat(4 * FIELD, axis=1).repeat(4 * FIELD, axis=2)
@@ -72,7 +74,7 @@ def test_flat_parts_of_pictures_stay_flat(name: str) -> None:
     inner = np.s_[:, 4 * model.card.halo : -4 * model.card.halo, 4 * model.card.halo : -4 * model.card.halo]
     error, away = np.abs(result - truth)[inner], far_from_edges(truth, 28)[inner]
     assert away.mean() > 0.05
-    assert error[away].max() < 0.02 * np.ptp(truth)
+    assert error[away].max() < allowed * np.ptp(truth)
 
 
 def grid_power(fine: Float) -> float:

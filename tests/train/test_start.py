@@ -10,7 +10,7 @@ from sr_geo.train.command import train_and_export
 from sr_geo.train.loop import train
 from sr_geo.train.nets import build_generator
 from sr_geo.train.recipe import Recipe
-from sr_geo.train.start import Start, find_start, start_from
+from sr_geo.train.start import Start, find_start, mix_in, start_from
 
 
 @pytest.mark.parametrize("family", ["compact", "rrdbnet", "srresnet"])
@@ -81,6 +81,20 @@ def test_a_deeper_network_starts_by_doing_the_same(sees_blur: bool) -> None:
     deep(x, sigma).square().mean().backward()  # and what does nothing yet can learn
     slopes = {name: value.grad for name, value in deep.named_parameters()}
     assert all(float(slopes[f"body.{number}.conv2.weight"].abs().max()) > 0.0 for number in range(5))
+
+
+def test_a_shallower_network_can_be_mixed_in() -> None:
+    torch.manual_seed(1)
+    shallow, deep = (build_generator("compact", bands=1, scale=4, width=16, blocks=blocks, sees_blur=False) for blocks in (1, 2))
+    for value in (*shallow.parameters(), *deep.parameters()):
+        torch.nn.init.normal_(value, std=0.1)
+    before = {name: value.clone() for name, value in deep.state_dict().items()}
+    mix_in(deep, Start(shallow.state_dict(), ("gray",)), 0.25, ours=("gray",))
+    added = {"body.1.conv1.weight": before["body.1.conv1.weight"], "body.1.conv2.weight": torch.zeros(())}
+    for name, value in deep.state_dict().items():
+        theirs = added.get(name, shallow.state_dict().get(name))
+        assert theirs is not None
+        torch.testing.assert_close(value, 0.75 * before[name] + 0.25 * theirs)
 
 
 @pytest.mark.parametrize("init", ["runs/none", "no-such-model"])
