@@ -30,7 +30,7 @@ class Manner:
 MANNERS: Mapping[Domain, Manner] = MappingProxyType(
     {
         "photo": Manner(Bicubic(), "Detail finer than a pixel of the input is an estimate that nobody measured."),
-        # What was measured stays as it was measured; on real CT, CR and MR that is worth 0.4 to 5 dB (docs/medical.md).
+        # What was measured stays as it was measured; on real CT, CR and MR that is worth 0.1 to 2.6 dB (docs/medical.md).
         "medical": Manner(Bicubic(), "Not for diagnosis. Detail finer than a pixel of the input is an estimate that nobody measured."),
         # Noise and traces of compression are in the input: a result that is held to it takes them over.
         "plate": Manner(None, "Enhanced characters are no evidence: where the input does not tell two apart, the network picks one."),
