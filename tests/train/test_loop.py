@@ -323,6 +323,17 @@ def test_the_gradient_is_no_longer_than_the_recipe_allows(clip: float, recipe: R
     assert length == pytest.approx(clip, rel=1e-2) if clip < 1.0 else 1e-3 < length < clip
 
 
+@pytest.mark.parametrize(("has", "chosen"), [({"avx512_bf16": True}, "bf16-mixed"), ({"avx512_bf16": False}, "32-true"), ({}, "32-true")])
+def test_halves_are_taken_where_the_processor_has_them(
+    has: dict[str, bool], chosen: str, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has, raising=False)
+    assert loop.choose_precision(recipe.loop.model_copy(update={"precision": "auto"}), "cpu") == chosen
+    assert loop.choose_precision(recipe.loop, "cpu") == "32-true"  # what the recipe says holds
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    assert loop.choose_precision(recipe.loop.model_copy(update={"precision": "auto"}), "cpu") == "32-true"
+
+
 def test_halves_are_computed_with_and_never_kept(recipe: Recipe, imagery: Path) -> None:
     whole, mixed = (one_step(recipe, imagery, precision=precision).net.state_dict() for precision in ("32-true", "bf16-mixed"))
     assert {value.dtype for value in mixed.values()} == {torch.float32}

@@ -72,7 +72,7 @@ def imagery(tmp_path_factory: pytest.TempPathFactory) -> Path:
         domain, _, inside = name.partition("/")
         tables[domain].append(f"{inside},{'val' if 'val' in inside else 'train'}")
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        picture = blocks(3, 88, 96).transpose(1, 2, 0)
+        picture = blocks(3, 104, 112).transpose(1, 2, 0)
         Image.fromarray(picture[..., 0] if domain == "medical" else picture).save(root / name)
     for domain, rows in tables.items():
         (root / domain / "labels.csv").write_text("file,split\n" + "\n".join((*rows, "none.png,test")) + "\n")
