@@ -329,7 +329,7 @@ def _judge(fabric: Fabric, judge: nn.Module, sr: Tensor, hr: Tensor, *, kind: Ki
 def choose_precision(loop: LoopSection, device: str) -> Literal["32-true", "bf16-mixed"]:
     """`auto`: bf16 where the GPU or the CPU does it in hardware; elsewhere it would only be slower.
 
-    Of CPUs those with AVX512-BF16 do (AMD from Zen 4 on, Intel's Xeons since Cooper Lake): 1.6 to 2 times the steps of float32 (docs/training.md).
+    Of CPUs those with AVX512-BF16 do (AMD from Zen 4 on, Intel's Xeons since Cooper Lake): 1.6 to 2 times the steps of float32.
     """
     if loop.precision != "auto":
         return loop.precision
