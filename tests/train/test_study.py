@@ -17,7 +17,7 @@ from sr_geo.train.nets import build_discriminator
 from sr_geo.train.perceptual.weights import DEFAULT_TAPS
 
 HERE = Path(__file__).parents[2] / "training" / "study"
-MODULES = ("plan", "bank", "trainer", "legs")
+MODULES = ("plan", "bank", "trainer", "legs", "tables")
 STAGE_THREE = ("vgg19", "mobilenetv2", "resnet152v2")
 FIRST = ("vgg19", "block5_conv4")
 
@@ -117,3 +117,28 @@ def test_a_run_goes_on_after_its_time_and_another_machine_takes_it_over(
     assert study.trainer.is_done(there / run.folder)
     for name, value in load_file(there / run.folder / "weights.safetensors").items():
         torch.testing.assert_close(value, whole[name], rtol=1e-3, atol=1e-4)
+
+
+def row(system: str, seed: int, psnr: float, *, judge: str = "reader", domain: str = "medical") -> dict[str, str]:
+    """A row of study.csv."""
+    figures = dict.fromkeys(("ssim", "lpips", "dists", "features", "identified", "low", "high"), "0.5")
+    return {"domain": domain, "test": "X-rays", "system": system, "seed": str(seed), "psnr": str(psnr), "judge": judge} | figures
+
+
+def test_differences_to_the_control_are_formed_within_a_seed_and_their_spread_is_half_of_the_range(study: SimpleNamespace) -> None:
+    control = [row("ESRGAN, further steps", seed, 30.0 + 5 * seed, judge=judge) for seed in (0, 1, 2) for judge in ("a", "b")]
+    added = [row("+ VGG19", seed, 31.0 + 6 * seed, judge=judge) for seed in (0, 1) for judge in ("a", "b")]
+    assert study.tables.differences(control + added) == [["+ VGG19", "2", "+1.50 ± 0.50", "+0.000 ± 0.000", "+0.000 ± 0.000"]]
+    table = study.tables.figures(control + added)
+    assert "| + VGG19 | 2 | 34.00 ± 3.00 | 0.500 ± 0.000 |" in table[3]
+    assert study.tables.spread([-0.25], 2, signed=True) == "−0.25"
+
+
+def test_rows_of_seeds_and_domains_that_are_not_measured_now_stay(study: SimpleNamespace) -> None:
+    kinds = [(domain, system) for domain in ("medical", "satellite") for system in ("bicubic", "SRGAN")]
+    found = [row(system, seed, 30.0, domain=domain) for domain, system in kinds for seed in (0, 1)]
+    stay = study.tables.not_measured_now(found, {("medical", "1")})
+    assert [(one["domain"], one["system"], one["seed"]) for one in stay] == [
+        ("medical", "SRGAN", "0"),
+        *(("satellite", system, seed) for system in ("bicubic", "SRGAN") for seed in ("0", "1")),
+    ]

@@ -3,8 +3,9 @@
     python training/study/evaluate.py --data DIR --leg leg1 --leg leg2            from what legs handed over
     python training/study/evaluate.py --data DIR --pictures 12                    of the runs in runs/study, few pictures
 
-Writes training/results/study.csv (a row for each test set, system and seed: means over the pictures) and study.png; rows of domains
-that are not measured now (--domain) stay. Needs the extras `train`, `identify` and `eval`; runs on a CPU. Columns:
+Writes training/results/study.csv (a row for each test set, system, seed and judge: means over the pictures) and study.png; rows of domains
+and seeds that are not measured now stay. training/study/tables.py makes the page's tables of it. Needs the extras `train`, `identify`
+and `eval`; runs on a CPU. Columns:
 PSNR in dB and SSIM (peak 1, 4 pixels at the edge left out), LPIPS, DISTS, `features` (the distance of
 VGG19's features before their last activation, as the loss has it), and the share that each judge identifies.
 """
@@ -24,6 +25,7 @@ import torch
 from legs import PROGRESS, take_over
 from plan import HERE, Plan, Run, read_plan
 from safetensors.torch import load_file
+from tables import not_measured_now
 from trainer import is_done
 
 from sr_geo.quality.dists import dists
@@ -195,7 +197,7 @@ def main() -> None:
         kept: list[dict[str, str]] = []
         if given.out.exists():
             with given.out.open(encoding="utf-8", newline="") as stream:
-                kept = [row for row in csv.DictReader(stream) if row["domain"] not in {run.domain for run in done}]
+                kept = not_measured_now(list(csv.DictReader(stream)), {(run.domain, str(run.seed)) for run in done})
         with given.out.open("w", encoding="utf-8", newline="") as stream:
             table = csv.DictWriter(stream, COLUMNS)
             table.writeheader()

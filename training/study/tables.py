@@ -1,0 +1,101 @@
+"""Tables for docs/study.md, made of training/results/study.csv: means over seeds with their spread, and differences to the control.
+
+    python training/study/tables.py                         all tests, as Markdown
+    python training/study/tables.py --table other.csv
+
+A figure is the mean over seeds; behind ± stands half of the range between the least and the greatest, where there is more than one seed.
+Differences to the control are formed within each seed, which starts all of them from the same ESRGAN, and only then averaged.
+"""
+
+import argparse
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+FIGURES = {"psnr": 2, "ssim": 3, "lpips": 3, "dists": 3, "features": 3}
+"""Columns, and their decimals."""
+CONTROL = "ESRGAN, further steps"
+AGAINST = ("psnr", "lpips", "dists")
+ADDED = "+ "
+"""What the names of systems with one more CNN begin with."""
+Row = dict[str, str]
+
+
+def spread(values: Sequence[float], decimals: int, *, signed: bool = False) -> str:
+    """The mean, and half of the range where there is one."""
+    mean = f"{sum(values) / len(values):{'+' if signed else ''}.{decimals}f}".replace("-", "−")
+    return mean if len(values) == 1 else f"{mean} ± {(max(values) - min(values)) / 2:.{decimals}f}"
+
+
+def by_seed(rows: Sequence[Row]) -> dict[str, Row]:
+    """A row of each seed; the judges' rows of a seed have the same figures."""
+    return {row["seed"]: row for row in rows}
+
+
+def identified(rows: Sequence[Row]) -> list[str]:
+    """For each judge the mean share, and the least and the greatest of the intervals' ends over the seeds."""
+    cells = []
+    for judge in dict.fromkeys(row["judge"] for row in rows):
+        found = [row for row in rows if row["judge"] == judge]
+        share = sum(float(row["identified"]) for row in found) / len(found)
+        low, high = min(float(row["low"]) for row in found), max(float(row["high"]) for row in found)
+        cells.append(f"{100 * share:.0f} % ({100 * low:.0f}–{100 * high:.0f})")
+    return cells
+
+
+def figures(rows: Sequence[Row]) -> list[str]:
+    """The table of a test: a line for each system."""
+    judges = list(dict.fromkeys(row["judge"] for row in rows))
+    lines = [f"| system | seeds | PSNR | SSIM | LPIPS | DISTS | features | {' | '.join(f'by {judge}' for judge in judges)} |"]
+    lines.append("| --- " * (7 + len(judges)) + "|")
+    for system in dict.fromkeys(row["system"] for row in rows):
+        chosen = [row for row in rows if row["system"] == system]
+        seeds = by_seed(chosen)
+        cells = [spread([float(row[name]) for row in seeds.values()], decimals) for name, decimals in FIGURES.items()]
+        count = "–" if system == "bicubic" else str(len(seeds))
+        lines.append(f"| {' | '.join([system, count, *cells, *identified(chosen)])} |")
+    return lines
+
+
+def differences(rows: Sequence[Row]) -> list[list[str]]:
+    """What each added CNN changes against the control of the same seed: a row of cells for each system."""
+    control = by_seed([row for row in rows if row["system"] == CONTROL])
+    cells = []
+    for system in dict.fromkeys(row["system"] for row in rows if row["system"].startswith(ADDED)):
+        ours = by_seed([row for row in rows if row["system"] == system])
+        both = sorted(ours.keys() & control.keys())
+        if both:
+            changes = ([float(ours[seed][name]) - float(control[seed][name]) for seed in both] for name in AGAINST)
+            told = (spread(change, FIGURES[name], signed=True) for name, change in zip(AGAINST, changes, strict=True))
+            cells.append([system, str(len(both)), *told])
+    return cells
+
+
+def not_measured_now(found: Sequence[Row], measured: set[tuple[str, str]]) -> list[Row]:
+    """Rows that stay when pairs of domain and seed are measured; bicubic interpolation has no seed and goes with its domain."""
+    domains = {domain for domain, _ in measured}
+    return [
+        row
+        for row in found
+        if (row["domain"] not in domains if row["system"] == "bicubic" else (row["domain"], row["seed"]) not in measured)
+    ]
+
+
+def main() -> None:
+    """Print all tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--table", type=Path, default=Path(__file__).resolve().parents[1] / "results" / "study.csv")
+    with parser.parse_args().table.open(encoding="utf-8", newline="") as stream:
+        found = list(csv.DictReader(stream))
+    tests = {name: [row for row in found if row["test"] == name] for name in dict.fromkeys(row["test"] for row in found)}
+    print("| test | system | seeds | PSNR | LPIPS | DISTS |\n| --- | --- | --- | --- | --- | --- |")
+    for name, rows in tests.items():
+        for cells in differences(rows):
+            print(f"| {name} | {' | '.join(cells)} |")
+    for name, rows in tests.items():
+        print(f"\n{name}:\n")
+        print("\n".join(figures(rows)))
+
+
+if __name__ == "__main__":
+    main()
