@@ -16,7 +16,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -140,6 +140,12 @@ def rows(plan: Plan, done: list[Run], runs: Path, data: Path, *, most: int) -> I
                 yield figures | judged
 
 
+def in_order(found: Iterable[Mapping[str, object]]) -> list[Mapping[str, object]]:
+    """Rows by test and system as they are named above, then by seed."""
+    tests_in_order, systems = [test.name for test in TESTS], ["bicubic", *NAMES.values()]
+    return sorted(found, key=lambda row: (tests_in_order.index(str(row["test"])), systems.index(str(row["system"])), int(str(row["seed"]))))
+
+
 def draw(table: Path, target: Path) -> None:
     """Perception against distortion, a panel a test; spread over seeds as bars."""
     import matplotlib as mpl
@@ -194,18 +200,18 @@ def main() -> None:
         if not done:
             raise SystemExit(f"{runs}: no run is done; run training/study/run.py first")
         given.out.parent.mkdir(parents=True, exist_ok=True)
-        kept: list[dict[str, str]] = []
+        kept: Sequence[Mapping[str, object]] = []
         if given.out.exists():
             with given.out.open(encoding="utf-8", newline="") as stream:
                 kept = not_measured_now(list(csv.DictReader(stream)), {(run.domain, str(run.seed)) for run in done})
-        with given.out.open("w", encoding="utf-8", newline="") as stream:
-            table = csv.DictWriter(stream, COLUMNS)
-            table.writeheader()
-            table.writerows(kept)
-            for row in rows(plan, done, runs, given.data, most=given.pictures):
-                table.writerow(row)
-                stream.flush()
-                print(*row.values(), flush=True)
+        measured = []
+        for row in rows(plan, done, runs, given.data, most=given.pictures):
+            measured.append(row)
+            print(*row.values(), flush=True)
+    with given.out.open("w", encoding="utf-8", newline="") as stream:
+        table = csv.DictWriter(stream, COLUMNS)
+        table.writeheader()
+        table.writerows(in_order([*kept, *measured]))
     draw(given.out, given.out.with_suffix(".png"))
 
 
