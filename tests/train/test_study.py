@@ -122,7 +122,15 @@ def test_a_run_goes_on_after_its_time_and_another_machine_takes_it_over(
 def row(system: str, seed: int, psnr: float, *, judge: str = "reader", domain: str = "medical") -> dict[str, str]:
     """A row of study.csv."""
     figures = dict.fromkeys(("ssim", "lpips", "dists", "features", "identified", "low", "high"), "0.5")
-    return {"domain": domain, "test": "X-rays", "system": system, "seed": str(seed), "psnr": str(psnr), "judge": judge} | figures
+    return {
+        "plan": "reduced",
+        "domain": domain,
+        "test": "X-rays",
+        "system": system,
+        "seed": str(seed),
+        "psnr": str(psnr),
+        "judge": judge,
+    } | figures
 
 
 def test_differences_to_the_control_are_formed_within_a_seed_and_their_spread_is_half_of_the_range(study: SimpleNamespace) -> None:
@@ -137,8 +145,10 @@ def test_differences_to_the_control_are_formed_within_a_seed_and_their_spread_is
 def test_rows_of_seeds_and_domains_that_are_not_measured_now_stay(study: SimpleNamespace) -> None:
     kinds = [(domain, system) for domain in ("medical", "satellite") for system in ("bicubic", "SRGAN")]
     found = [row(system, seed, 30.0, domain=domain) for domain, system in kinds for seed in (0, 1)]
-    stay = study.tables.not_measured_now(found, {("medical", "1")})
+    stay = study.tables.not_measured_now(found, "reduced", {("medical", 1)})
     assert [(one["domain"], one["system"], one["seed"]) for one in stay] == [
         ("medical", "SRGAN", "0"),
         *(("satellite", system, seed) for system in ("bicubic", "SRGAN") for seed in ("0", "1")),
     ]
+    others = study.tables.not_measured_now(found, "full", {("medical", 1)})
+    assert {one["domain"] for one in others} == {"satellite"}

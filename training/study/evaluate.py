@@ -4,8 +4,8 @@
     python training/study/evaluate.py --data DIR --pictures 12                    of the runs in runs/study, few pictures
 
 Writes training/results/study.csv (a row for each test set, system, seed and judge: means over the pictures) and study.png; rows of domains
-and seeds that are not measured now stay. training/study/tables.py makes the page's tables of it. Needs the extras `train`, `identify`
-and `eval`; runs on a CPU. Columns:
+and seeds that are not measured now stay, but for those of another plan in a domain that is. training/study/tables.py makes the page's
+tables of it. Needs the extras `train`, `identify` and `eval`; runs on a CPU. Columns:
 PSNR in dB and SSIM (peak 1, 4 pixels at the edge left out), LPIPS, DISTS, `features` (the distance of
 VGG19's features before their last activation, as the loss has it), and the share that each judge identifies.
 """
@@ -16,7 +16,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ import torch
 from legs import PROGRESS, take_over
 from plan import HERE, Plan, Run, read_plan
 from safetensors.torch import load_file
-from tables import not_measured_now
+from tables import NAMES, Row, not_measured_now
 from trainer import is_done
 
 from sr_geo.quality.dists import dists
@@ -45,10 +45,6 @@ AROUND = 12
 """Input pixels of mirror image around a picture, so that the network does not see its edge."""
 FIGURES = ("psnr", "ssim", "lpips", "dists", "features")
 COLUMNS = ("plan", "domain", "test", "system", "seed", "pictures", *FIGURES, "judge", "identified", "low", "high")
-NAMES = {"start": "L1 only", "srgan": "SRGAN", "esrgan": "ESRGAN", "control": "ESRGAN, further steps", "vgg19": "+ VGG19"} | {
-    "mobilenetv2": "+ MobileNetV2",
-    "resnet152v2": "+ ResNet152V2",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,12 +196,18 @@ def main() -> None:
         if not done:
             raise SystemExit(f"{runs}: no run is done; run training/study/run.py first")
         given.out.parent.mkdir(parents=True, exist_ok=True)
-        kept: Sequence[Mapping[str, object]] = []
+        kept: list[Row] = []
         if given.out.exists():
             with given.out.open(encoding="utf-8", newline="") as stream:
-                kept = not_measured_now(list(csv.DictReader(stream)), {(run.domain, str(run.seed)) for run in done})
+                kept = not_measured_now(list(csv.DictReader(stream)), plan.title, {(run.domain, run.seed) for run in done})
+        counts = {row["test"]: row["pictures"] for row in kept}
         measured = []
         for row in rows(plan, done, runs, given.data, most=given.pictures):
+            before = counts.get(str(row["test"]), str(row["pictures"]))
+            if before != str(row["pictures"]):  # means over other pictures do not compare
+                raise SystemExit(
+                    f"{row['test']}: {before} pictures in {given.out}, now {row['pictures']}; give --pictures as then, or --out"
+                )
             measured.append(row)
             print(*row.values(), flush=True)
     with given.out.open("w", encoding="utf-8", newline="") as stream:

@@ -14,7 +14,12 @@ from pathlib import Path
 
 FIGURES = {"psnr": 2, "ssim": 3, "lpips": 3, "dists": 3, "features": 3}
 """Columns, and their decimals."""
-CONTROL = "ESRGAN, further steps"
+NAMES = {"start": "L1 only", "srgan": "SRGAN", "esrgan": "ESRGAN", "control": "ESRGAN, further steps", "vgg19": "+ VGG19"} | {
+    "mobilenetv2": "+ MobileNetV2",
+    "resnet152v2": "+ ResNet152V2",
+}
+"""What the table calls the plan's runs, in the order of its lines."""
+CONTROL = NAMES["control"]
 AGAINST = ("psnr", "lpips", "dists")
 ADDED = "+ "
 """What the names of systems with one more CNN begin with."""
@@ -71,14 +76,17 @@ def differences(rows: Sequence[Row]) -> list[list[str]]:
     return cells
 
 
-def not_measured_now(found: Sequence[Row], measured: set[tuple[str, str]]) -> list[Row]:
-    """Rows that stay when pairs of domain and seed are measured; bicubic interpolation has no seed and goes with its domain."""
+def not_measured_now(found: Sequence[Row], plan: str, measured: set[tuple[str, int]]) -> list[Row]:
+    """Rows that stay when pairs of domain and seed of a plan are measured: of other domains, and of the plan's other seeds.
+
+    Plans are not mixed within a domain, and bicubic interpolation, which has no seed, is measured with each domain.
+    """
     domains = {domain for domain, _ in measured}
-    return [
-        row
-        for row in found
-        if (row["domain"] not in domains if row["system"] == "bicubic" else (row["domain"], row["seed"]) not in measured)
-    ]
+
+    def other_seed(row: Row) -> bool:
+        return row["plan"] == plan and row["system"] != "bicubic" and (row["domain"], int(row["seed"])) not in measured
+
+    return [row for row in found if row["domain"] not in domains or other_seed(row)]
 
 
 def main() -> None:
