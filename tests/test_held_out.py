@@ -1,4 +1,4 @@
-"""No run whose model is shipped has read a file, a row or a column that models are tested on: by its own data list and recipe."""
+"""No run of a shipped model or of the study has read a file, a row or a column that models are tested on: by data lists and recipes."""
 
 import importlib.util
 import json
@@ -12,6 +12,10 @@ import pytest
 
 RESULTS = Path(__file__).parents[1] / "training" / "results"
 RUNS = sorted((RESULTS / "runs").iterdir())
+LISTS = [*sorted((RESULTS / "runs").glob("*/data*.json")), RESULTS / "study-data.json"]
+"""Of the last leg of each run, of earlier ones whose list was kept, and of the study, all runs of which draw from one pack."""
+DESCRIBED = [*(run / "recipe.json" for run in RUNS), LISTS[-1]]
+"""Where rows, columns and splits of sources are named."""
 
 # Rasters that are split by place, from the data's own description. They are in the data list of a run as whole files, so their hashes say
 # nothing; what keeps the test part out is that a run reads the rows and columns of its recipe alone (tests/train/samples/test_rasters.py
@@ -32,15 +36,15 @@ def read_hashes(text: str) -> set[str]:
 HELD_OUT = read_hashes((RESULTS / "test-files.txt").read_text(encoding="utf-8"))
 
 
-def files_read(run: Path) -> dict[str, str]:
-    """Name and SHA-256 of every file that a run trained or validated on."""
-    files: dict[str, str] = json.loads((run / "data.json").read_text(encoding="utf-8"))["files"]
+def files_read(listed: Path) -> dict[str, str]:
+    """Name and SHA-256 of every file that was trained or validated on."""
+    files: dict[str, str] = json.loads(listed.read_text(encoding="utf-8"))["files"]
     return files
 
 
-def sources_of(run: Path) -> list[dict[str, Any]]:
-    recipe = json.loads((run / "recipe.json").read_text(encoding="utf-8"))
-    return [*recipe["sources"], *recipe["validation"]]
+def sources_of(described: Path) -> list[dict[str, Any]]:
+    recipe = json.loads(described.read_text(encoding="utf-8"))
+    return [*recipe["sources"], *recipe.get("validation", [])]
 
 
 def trespasses(files: dict[str, str]) -> list[str]:
@@ -65,17 +69,17 @@ def test_the_list_holds_every_part_of_the_test_material() -> None:
     assert all(re.fullmatch(r"[0-9a-f]{16}", digest) for digest in HELD_OUT)
 
 
-@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
-def test_no_file_of_a_run_is_test_material(run: Path) -> None:
-    files = files_read(run)
-    assert files or all(source["kind"] in {"plates", "fields"} for source in sources_of(run)), "imagery was read and no file is listed"
+@pytest.mark.parametrize("listed", LISTS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_no_file_that_was_read_is_test_material(listed: Path) -> None:
+    files = files_read(listed)
+    assert files, "imagery was read and no file is listed"
     assert all(re.fullmatch(r"[0-9a-f]{64}", digest) for digest in files.values())
     assert trespasses(files) == []
 
 
-@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
-def test_no_row_or_column_of_a_run_is_test_material(run: Path) -> None:
-    for source in sources_of(run):
+@pytest.mark.parametrize("described", DESCRIBED, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_no_row_or_column_that_was_read_is_test_material(described: Path) -> None:
+    for source in sources_of(described):
         assert source["kind"] != "pairs", "say here what of real pairs is test material"
         if source["kind"] == "rasters":
             assert [pattern for pattern in source["files"] if reads_beyond(source, f"/{pattern}")] == []

@@ -86,6 +86,8 @@ def info(model: str) -> None:
         ("trained by", f"commit {card.commit or 'not known'}; `sr-geo models export-card` has the recipe"),
     ):
         OUT.print(f"  {label:<10} {text}")
+    for leg in card.legs:
+        OUT.print(f"  trained    {leg.steps} steps in {leg.minutes:g} minutes, from {leg.start or 'fresh weights'}")
     for data in card.training:
         OUT.print(f"  trained on {data.share:.0%} {data.name} ({data.licence})")
     for figure in card.quality:

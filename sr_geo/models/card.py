@@ -24,6 +24,15 @@ class TrainingData(_Part):
     """Share of the samples drawn from it."""
 
 
+class Leg(_Part):
+    """A run of the training as it went: the recipe says what was asked for, and a run may be stopped before that."""
+
+    start: str = ""
+    """What its weights started from; empty: fresh ones."""
+    steps: int = Field(ge=0)
+    minutes: float = Field(ge=0.0)
+
+
 class Quality(_Part):
     """One measured figure."""
 
@@ -64,7 +73,9 @@ class Card(_Part):
     parameters: int = Field(gt=0)
     training: tuple[TrainingData, ...]
     recipe: str
-    """The recipe as JSON, whole."""
+    """The recipe as JSON, whole; of several legs that of the last."""
+    legs: tuple[Leg, ...] = ()
+    """All that its weights went through, in order; those of a model that it started from come first. Empty: not known."""
     commit: str
     """Commit of the code that trained it."""
     quality: tuple[Quality, ...] = ()

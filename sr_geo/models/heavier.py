@@ -58,6 +58,8 @@ class Trained:
     parameters: int
     sha256: str
     """Of ``recipe.json`` in the run folder: the recipe with every default written out."""
+    after: tuple[str, ...] = ()
+    """Names of the recipes that have to be run before."""
 
 
 RECIPES = {
@@ -72,6 +74,7 @@ RECIPES = {
         ("blue", "green", "red"),
         16_697_987,
         "4457f923dbc64f0924e24bae73b5ec9288879336d6d50ff1334b40d5235d9ebc",
+        after=("satellite-rrdbnet-full-x4",),
     ),
 }
 """By name, which is also that of the file below training/recipes."""
@@ -119,7 +122,7 @@ def heavier() -> list[Heavier]:
             f"recipe training/recipes/{name}.yaml",
             one.sha256,
             "Apache-2.0",
-            f"sr-geo train training/recipes/{name}.yaml --data DIR",
+            " && ".join(f"sr-geo train training/recipes/{each}.yaml --data DIR" for each in (*one.after, name)),
         )
         for name, one in RECIPES.items()
     ]

@@ -8,10 +8,11 @@ from pathlib import Path
 from safetensors.torch import load_file
 
 from sr_geo.errors import TrainingError
-from sr_geo.models.card import Card, Precision, Quality, TrainingData
+from sr_geo.models.card import Card, Leg, Precision, Quality, TrainingData
 from sr_geo.models.heavier import PACKAGED
 from sr_geo.train import pieces
 from sr_geo.train.export import Exported, export_onnx
+from sr_geo.train.folder import legs_of
 from sr_geo.train.foreign import Provenance, load_foreign
 from sr_geo.train.nets import Generator, RRDBNet
 from sr_geo.train.recipe import Recipe, recipe_of_run
@@ -56,7 +57,7 @@ def export_checkpoint(
     return export_onnx(net, card, path, precision=precision, pieces=imagery)
 
 
-def card_of(recipe: Recipe, net: Generator, *, commit: str, quality: Sequence[Quality] = ()) -> Card:
+def card_of(recipe: Recipe, net: Generator, *, commit: str, legs: Sequence[Leg] = (), quality: Sequence[Quality] = ()) -> Card:
     """The card of the model that a recipe makes."""
     total = sum(source.weight for source in recipe.sources)
     halo, exact = _surroundings(net, for_rasters=recipe.domain == "satellite")
@@ -78,6 +79,7 @@ def card_of(recipe: Recipe, net: Generator, *, commit: str, quality: Sequence[Qu
             TrainingData(name=source.name, licence=source.licence, share=round(source.weight / total, 4)) for source in recipe.sources
         ),
         recipe=recipe.model_dump_json(),
+        legs=tuple(legs),
         commit=commit,
         quality=tuple(quality),
         limits=recipe.limits,
@@ -141,7 +143,8 @@ def _export_run(run: Path, path: Path, *, precision: Precision, data: Path | Non
         mix_in(net, other, recipe.interpolate.share, ours=recipe.model.bands)
     wanted = precision == "int8" and data is not None and recipe.domain != "satellite"
     imagery = pieces.of_recipe(recipe, data) if wanted and data is not None else []
-    return export_onnx(net, card_of(recipe, net, commit=commit, quality=quality), path, precision=precision, pieces=imagery)
+    card = card_of(recipe, net, commit=commit, legs=legs_of(run), quality=quality)
+    return export_onnx(net, card, path, precision=precision, pieces=imagery)
 
 
 def _surroundings(net: Generator, *, for_rasters: bool) -> tuple[int, bool]:

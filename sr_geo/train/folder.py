@@ -13,8 +13,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 import torch
+from safetensors import safe_open
 
 from sr_geo.errors import TrainingError
+from sr_geo.models.card import Leg
 from sr_geo.train.export import sha256_of
 from sr_geo.train.recipe import Recipe, dump_recipe, recipe_of_run
 from sr_geo.train.samples.pool import Pool
@@ -24,7 +26,14 @@ if TYPE_CHECKING:
 
 
 def describe(
-    run: Path, recipe: Recipe, pools: Sequence[Pool], *, root: Path, networks: Sequence[Mapping[str, object]], start: str
+    run: Path,
+    recipe: Recipe,
+    pools: Sequence[Pool],
+    *,
+    root: Path,
+    networks: Sequence[Mapping[str, object]],
+    start: str,
+    legs: Sequence[Leg],
 ) -> None:
     """Write ``recipe.json``, ``recipe.yaml`` (every default written out) and ``data.json`` (files with hashes, commit, versions).
 
@@ -35,6 +44,7 @@ def describe(
         root: folder that its files are named relative to.
         networks: perceptual networks and the provenance of their weights.
         start: what the weights started from.
+        legs: what they had gone through.
     """
     _write_recipe(run, recipe)
     files = sorted({path for pool in pools for path in pool.files})
@@ -42,11 +52,24 @@ def describe(
         "commit": commit_of(Path(__file__).parents[1]),
         "torch": torch.__version__,
         "start": start,
+        "legs": [leg.model_dump() for leg in legs],
         "perceptual": list(networks),
         "files": {_below(root, path): sha256_of(path) for path in files},
         "skipped": {_below(root, skipped.path): skipped.reason for pool in pools for skipped in pool.skipped},
     }
     (run / "data.json").write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def legs_of(run: Path) -> tuple[Leg, ...]:
+    """What the weights of a run went through: the legs before it, and its own so far; empty where its folder does not tell."""
+    with safe_open(run / "weights.safetensors", "pt") as file:
+        header = file.metadata() or {}
+    about = run / "data.json"
+    if not about.exists() or "step" not in header:
+        return ()
+    told = json.loads(about.read_text(encoding="utf-8"))
+    own = Leg(start=told.get("start", ""), steps=int(header["step"]), minutes=round(float(header["seconds"]) / 60.0, 1))
+    return (*(Leg.model_validate(leg) for leg in told.get("legs", [])), own)
 
 
 def _below(root: Path, path: Path) -> str:

@@ -119,17 +119,16 @@ def _prepare(recipe: Recipe, fabric: Fabric, data_root: Path, run: Path, *, resu
     if goes_on:
         state.restore(run)
     if fabric.is_global_zero and not goes_on:
-        networks, title = state.objective.describe(), "" if start is None else start.title
-        folder.describe(run, recipe, (pool, held_out), root=data_root, networks=networks, start=title)
+        networks = state.objective.describe()
+        title, legs = ("", ()) if start is None else (start.title, start.legs)
+        folder.describe(run, recipe, (pool, held_out), root=data_root, networks=networks, start=title, legs=legs)
     elif fabric.is_global_zero:
         folder.note_resumed(run, recipe, changed, step=state.step)
     batches = Batches(pool, recipe.degradation, loop.batch, loop.patch, scale, loop.seed, fabric.global_rank)
     return _Work(state, start, batches, held_out)
 
 
-def _run(
-    recipe: Recipe, fabric: Fabric, work: _Work, run: Path, *, max_minutes: float | None, report: Callable[[Progress], None]
-) -> None:
+def _run(recipe: Recipe, fabric: Fabric, work: _Work, run: Path, *, max_minutes: float | None, report: Callable[[Progress], None]) -> None:
     """All steps."""
     loop, state, held_out = recipe.loop, work.state, work.held_out
     ahead = make_loader(work.batches, range(state.step, loop.iterations), workers=loop.workers, pinned=fabric.device.type == "cuda")

@@ -10,8 +10,9 @@ from safetensors.torch import load_file
 from torch import Tensor, from_numpy
 
 from sr_geo.errors import TrainingError
-from sr_geo.models.card import METADATA_KEY, Card
+from sr_geo.models.card import METADATA_KEY, Card, Leg
 from sr_geo.models.catalog import find_entry
+from sr_geo.train.folder import legs_of
 from sr_geo.train.foreign import load_foreign
 from sr_geo.train.nets import Generator, build_generator
 from sr_geo.train.recipe import ModelSection, model_of_card, recipe_of_run
@@ -26,6 +27,8 @@ class Start:
     """Roles of its bands, in order."""
     discriminator: Mapping[str, Tensor] | None = None
     title: str = ""
+    legs: tuple[Leg, ...] = ()
+    """What they went through."""
 
 
 def build(model: ModelSection, *, sees_blur: bool) -> Generator:
@@ -68,7 +71,11 @@ def _of_run(folder: Path) -> Start:
     recipe = recipe_of_run(folder)
     discriminator = folder / "discriminator.safetensors"
     return Start(
-        load_file(weights), recipe.model.bands, load_file(discriminator) if discriminator.exists() else None, title=f"run {folder.name}"
+        load_file(weights),
+        recipe.model.bands,
+        load_file(discriminator) if discriminator.exists() else None,
+        title=f"run {folder.name}",
+        legs=legs_of(folder),
     )
 
 
@@ -87,7 +94,7 @@ def _of_onnx(path: Path) -> Start:
     missing = [name for name in net.state_dict() if name not in stored]
     if missing:
         raise TrainingError(f"init: {path} lacks {missing[0]}; start from the run, or from its float32 export")
-    return Start({name: stored[name] for name in net.state_dict()}, card.bands, title=f"model {card.name}")
+    return Start({name: stored[name] for name in net.state_dict()}, card.bands, title=f"model {card.name}", legs=card.legs)
 
 
 def start_from(net: Generator, start: Start, *, ours: Sequence[str]) -> None:

@@ -18,6 +18,15 @@ def test_names_are_free_and_commands_are_theirs() -> None:
     assert all(one.name in one.command for one in heavier())
 
 
+def test_a_command_makes_first_what_its_recipe_starts_from(repository: Path) -> None:
+    for one in heavier():
+        recipes = [word for word in one.command.split() if word.endswith(".yaml")]
+        made = [f"runs/{Path(path).stem}" for path in recipes]
+        for number, path in enumerate(recipes):
+            init = load_recipe(repository / path).init
+            assert init is None or init in made[:number], f"{one.name}: {path} starts from {init}"
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_is_the_one_that_the_catalogue_means(name: str, repository: Path) -> None:
     recipe, known = load_recipe(repository / "training" / "recipes" / f"{name}.yaml"), RECIPES[name]

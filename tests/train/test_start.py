@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from sr_geo.errors import TrainingError
+from sr_geo.models.catalog import load_model
+from sr_geo.train.checkpoint import export_checkpoint
 from sr_geo.train.command import train_and_export
 from sr_geo.train.loop import train
 from sr_geo.train.nets import build_generator
@@ -41,6 +43,7 @@ def test_a_run_and_its_export_give_the_same_start(recipe: Recipe, imagery: Path,
     assert run.bands == exported.bands == recipe.model.bands
     assert run.generator.keys() == exported.generator.keys()
     assert all(torch.equal(run.generator[name], exported.generator[name]) for name in run.generator)
+    assert run.legs == exported.legs
 
 
 def test_a_run_goes_on_from_another(recipe: Recipe, imagery: Path, tmp_path: Path) -> None:
@@ -51,6 +54,10 @@ def test_a_run_goes_on_from_another(recipe: Recipe, imagery: Path, tmp_path: Pat
     first, after = (find_start(str(tmp_path / name)).generator for name in ("first", "second"))
     assert all(torch.allclose(first[name], after[name], atol=1e-6) for name in first)
     assert "first" in (tmp_path / "second" / "data.json").read_text()
+    export_checkpoint(tmp_path / "second", tmp_path / "second.onnx")
+    legs = load_model(tmp_path / "second.onnx", threads=1).card.legs
+    assert [(leg.start, leg.steps) for leg in legs] == [("", recipe.loop.iterations), ("run first", 1)]
+    assert all(leg.minutes < 5.0 for leg in legs)
 
 
 def test_another_network_is_refused(recipe: Recipe, imagery: Path, tmp_path: Path) -> None:

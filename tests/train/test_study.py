@@ -1,6 +1,7 @@
 """The study's plan compares what it says it compares, and a leg hands over enough to go on elsewhere."""
 
 import math
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from sr_geo.train.nets import build_discriminator
 from sr_geo.train.perceptual.weights import DEFAULT_TAPS
 
 HERE = Path(__file__).parents[2] / "training" / "study"
-MODULES = ("plan", "bank", "trainer", "legs", "tables")
+MODULES = ("plan", "bank", "trainer", "legs", "tables", "pack")
 STAGE_THREE = ("vgg19", "mobilenetv2", "resnet152v2")
 FIRST = ("vgg19", "block5_conv4")
 
@@ -142,6 +143,16 @@ def test_differences_to_the_control_are_formed_within_a_seed_and_their_spread_is
     assert study.tables.spread([-0.25], 2, signed=True) == "−0.25"
 
 
+def test_what_judges_gained_and_lost_is_told_seed_by_seed(study: SimpleNamespace) -> None:
+    uncounted = row("SRGAN", 0, 30.0) | {"gained": "", "lost": ""}  # of a run that was measured before that was counted
+    counted = [row("SRGAN", seed, 30.0) | {"gained": str(seed), "lost": "0"} for seed in (1, 2)]
+    unchanged = row("ESRGAN", 1, 30.0) | {"gained": "0", "lost": "0"}
+    rows = [row("bicubic", 0, 30.0), uncounted, *counted, unchanged]
+    assert study.tables.changed(rows) == [["reader", "SRGAN", "2", "1/2", "0/0"]]
+    other = row("SRGAN", 1, 30.0, judge="another")
+    assert study.tables.figures([*rows, other])[-1].endswith("| 50 % (50–50) | – |")
+
+
 def test_rows_of_seeds_and_domains_that_are_not_measured_now_stay(study: SimpleNamespace) -> None:
     kinds = [(domain, system) for domain in ("medical", "satellite") for system in ("bicubic", "SRGAN")]
     found = [row(system, seed, 30.0, domain=domain) for domain, system in kinds for seed in (0, 1)]
@@ -152,3 +163,10 @@ def test_rows_of_seeds_and_domains_that_are_not_measured_now_stay(study: SimpleN
     ]
     others = study.tables.not_measured_now(found, "full", {("medical", 1)})
     assert {one["domain"] for one in others} == {"satellite"}
+
+
+def test_the_list_of_what_was_read_is_what_a_pack_is_made_of(study: SimpleNamespace) -> None:
+    data = Path(os.environ.get("SR_GEO_DATA") or HERE.parents[2] / "shared" / "data")
+    if not data.is_dir():
+        pytest.skip("SR_GEO_DATA is not set and ../shared/data is missing")
+    assert study.pack.listing(data) == study.pack.LIST.read_text(encoding="utf-8")

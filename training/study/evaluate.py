@@ -7,7 +7,10 @@ Writes training/results/study.csv (a row for each test set, system, seed and jud
 and seeds that are not measured now stay, but for those of another plan in a domain that is. training/study/tables.py makes the page's
 tables of it. Needs the extras `train`, `identify` and `eval`; runs on a CPU. Columns:
 PSNR in dB and SSIM (peak 1, 4 pixels at the edge left out), LPIPS, DISTS, `features` (the distance of
-VGG19's features before their last activation, as the loss has it), and the share that each judge identifies.
+VGG19's features before their last activation, as the loss has it), the share that each judge identifies, and how many pictures it
+gained and lost against bicubic interpolation (empty in rows of before that was counted). Plates are also counted among those whose truth
+is read. The runs themselves go into study-runs.csv (a row for each: steps, minutes, where its networks come from) and study-log.csv (the
+terms of its loss).
 """
 
 import argparse
@@ -16,8 +19,9 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +33,7 @@ from tables import NAMES, Row, not_measured_now
 from trainer import is_done
 
 from sr_geo.quality.dists import dists
-from sr_geo.quality.identify import share
+from sr_geo.quality.identify import compare, share
 from sr_geo.quality.identify_networks import Descriptor, Faces, patch_descriptors
 from sr_geo.quality.lpips import lpips
 from sr_geo.quality.metrics import psnr, ssim
@@ -44,7 +48,9 @@ EDGE = 4
 AROUND = 12
 """Input pixels of mirror image around a picture, so that the network does not see its edge."""
 FIGURES = ("psnr", "ssim", "lpips", "dists", "features")
-COLUMNS = ("plan", "domain", "test", "system", "seed", "pictures", *FIGURES, "judge", "identified", "low", "high")
+COLUMNS = ("plan", "domain", "test", "system", "seed", "pictures", *FIGURES, "judge", "identified", "low", "high", "gained", "lost")
+RUN_COLUMNS = ("plan", "domain", "run", "seed", "steps", "minutes", "networks")
+LOG_COLUMNS = ("plan", "domain", "run", "seed", "step", "seconds", "terms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,17 +104,21 @@ def measure(truths: list[tests.Truth], pictures: list[Float], features: Callable
     return {name: round(float(value), 5) for name, value in zip(FIGURES, np.nanmean(np.array(found), axis=0), strict=True)}
 
 
-def identified(kind: str, truths: list[tests.Truth], pictures: list[Float]) -> Iterator[dict[str, object]]:
-    """A row for each judge."""
+def judge(kind: str, truths: list[tests.Truth], pictures: list[Float], readable: list[bool]) -> dict[str, list[bool]]:
+    """Identified or not, for each judge and each picture; `readable`: of plates, whether the truth is read."""
     if kind == "plate":
-        judged = {"reader": tests.by_reading(truths, pictures)}
-    else:
-        judges: tuple[Descriptor, ...] = (Faces(),) if kind == "face" else patch_descriptors()
-        judged = {judge.name: tests.by_descriptor(kind, truths, pictures, judge) for judge in judges}
-    for name, hits in judged.items():
-        of = share(hits)
-        low, high = of.interval
-        yield {"judge": name, "identified": round(of.value, 4), "low": round(low, 4), "high": round(high, 4)}
+        read = tests.by_reading(truths, pictures)
+        return {"reader": read, "reader, of those whose truth it reads": [hit for hit, known in zip(read, readable, strict=True) if known]}
+    judges: tuple[Descriptor, ...] = (Faces(),) if kind == "face" else patch_descriptors()
+    return {one.name: tests.by_descriptor(kind, truths, pictures, one) for one in judges}
+
+
+def told(name: str, before: list[bool], hits: list[bool]) -> dict[str, object]:
+    """The columns of a judge: the share, its interval, and what changed against bicubic interpolation."""
+    of, change = share(hits), compare(before, hits)
+    low, high = of.interval
+    figures = {"judge": name, "identified": round(of.value, 4), "low": round(low, 4), "high": round(high, 4)}
+    return figures | {"gained": change.gained, "lost": change.lost}
 
 
 def rows(plan: Plan, done: list[Run], runs: Path, data: Path, *, most: int) -> Iterator[dict[str, object]]:
@@ -125,21 +135,52 @@ def rows(plan: Plan, done: list[Run], runs: Path, data: Path, *, most: int) -> I
             continue
         truths = tests.truths(test.kind, data, test.side)
         truths = truths[:: max(1, -(-len(truths) // most))]
+        readable = tests.by_reading(truths, [truth.picture for truth in truths]) if test.kind == "plate" else []
         inputs = [tests.coarse(test.kind, truth.picture, sigma=test.sigma) for truth in truths]
         methods: list[tuple[str, int, Method]] = [("bicubic", 0, tests.bicubic)]
         methods += [(run.name, run.seed, generator(plan, run, runs)) for run in chosen]
+        before: dict[str, list[bool]] = {}
         for system, seed, method in methods:
             pictures = [method(low) for low in inputs]
+            hits = judge(test.kind, truths, pictures, readable)
+            before = before or hits
             common = {"plan": plan.title, "domain": test.domain, "test": test.name, "system": NAMES.get(system, system), "seed": seed}
             figures = common | {"pictures": len(truths)} | measure(truths, pictures, features)
-            for judged in identified(test.kind, truths, pictures):
-                yield figures | judged
+            for name, each in hits.items():
+                yield figures | told(name, before[name], each)
 
 
 def in_order(found: Iterable[Mapping[str, object]]) -> list[Mapping[str, object]]:
     """Rows by test and system as they are named above, then by seed."""
     tests_in_order, systems = [test.name for test in TESTS], ["bicubic", *NAMES.values()]
     return sorted(found, key=lambda row: (tests_in_order.index(str(row["test"])), systems.index(str(row["system"])), int(str(row["seed"]))))
+
+
+def describe(plan: Plan, done: Sequence[Run], runs: Path) -> tuple[list[Row], list[Row]]:
+    """Rows of study-runs.csv and of study-log.csv."""
+    described, logged = [], []
+    for run in done:
+        common = {"plan": plan.title, "domain": run.domain, "run": run.name, "seed": str(run.seed)}
+        about = json.loads((runs / run.folder / "done.json").read_text(encoding="utf-8"))
+        networks = "; ".join(f"{one['network']}: {one['weights']}" for one in about["perceptual"])
+        described.append(common | {"steps": str(about["steps"]), "minutes": f"{about['seconds'] / 60:.1f}", "networks": networks})
+        with (runs / run.folder / "log.csv").open(encoding="utf-8", newline="") as stream:
+            logged += [common | {"step": row[0], "seconds": row[1], "terms": " ".join(row[2:])} for row in csv.reader(stream)]
+    return described, logged
+
+
+def keep(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
+    """Put rows of runs into a table, where they take the place of those of the same runs."""
+    kept: list[Row] = []
+    if path.exists():
+        with path.open(encoding="utf-8", newline="") as stream:
+            kept = list(csv.DictReader(stream))
+    key = itemgetter(*columns[:4])
+    ours = {key(row) for row in rows}
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        table = csv.DictWriter(stream, columns)
+        table.writeheader()
+        table.writerows([*(row for row in kept if key(row) not in ours), *rows])
 
 
 def draw(table: Path, target: Path) -> None:
@@ -210,10 +251,13 @@ def main() -> None:
                 )
             measured.append(row)
             print(*row.values(), flush=True)
+        described, logged = describe(plan, done, runs)
     with given.out.open("w", encoding="utf-8", newline="") as stream:
         table = csv.DictWriter(stream, COLUMNS)
         table.writeheader()
         table.writerows(in_order([*kept, *measured]))
+    for name, columns, about in zip(("runs", "log"), (RUN_COLUMNS, LOG_COLUMNS), (described, logged), strict=True):
+        keep(given.out.with_name(f"{given.out.stem}-{name}.csv"), columns, about)
     draw(given.out, given.out.with_suffix(".png"))
 
 

@@ -3,11 +3,13 @@
     python training/study/pack.py study-pack.tar.xz --data DIR
 
 Only training splits are read: NAIP without 2015, rows below 520; the Landsat mosaic, rows below 2560; X-rays, CT slices and people
-marked `train`; rendered plates. Everything is stored as pictures of 8 bits, so that the other machine needs no GDAL.
+marked `train`; rendered plates. Everything is stored as pictures of 8 bits, so that the other machine needs no GDAL. What was read is
+listed with its SHA-256 in training/results/study-data.json, which tests hold against the test material.
 """
 
 import argparse
 import csv
+import json
 import os
 import shutil
 import tarfile
@@ -18,8 +20,9 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from PIL import Image
-from plan import BASES, read_plan
+from plan import BASES, HERE, read_plan
 
+from sr_geo.train.export import sha256_of
 from sr_geo.train.packing import pack_networks
 from sr_geo.train.plates import render_plate
 from sr_geo.train.recipe import load_recipe
@@ -29,17 +32,47 @@ HIDDEN = "20150926"
 COUNTS = {"cxr": 110, "ct": 30, "plates": 320, "landsat": 30}
 SIDE = 200
 """Of the windows of the Landsat mosaic."""
+NAIP, NAIP_ROWS = "satellite/hr/naip/*.tif", (0, 520)
+MOSAIC, MOSAIC_ROWS = "satellite/landsat/agnet_lc8_northdakota_2015245.tif", (0, 2560)
+LIST = HERE.parents[1] / "training/results/study-data.json"
+
+
+def dates(data: Path) -> list[Path]:
+    """NAIP's files that are read."""
+    return [path for path in sorted(data.glob(NAIP)) if HIDDEN not in path.name]
+
+
+def chosen(data: Path) -> dict[str, list[Path]]:
+    """X-rays, CT slices and faces that are read, by their folder: a share of them where there are many; people all."""
+    found = {}
+    for folder, kind, count in (("medical", "cxr", COUNTS["cxr"]), ("medical", "ct", COUNTS["ct"]), ("faces", "", 0)):
+        with (data / folder / "labels.csv").open(encoding="utf-8", newline="") as stream:
+            rows = [row for row in csv.DictReader(stream) if row["split"] == "train" and row["file"].startswith(kind)]
+        rows = rows[:: max(1, -(-len(rows) // count))] if count else rows
+        found[f"{folder}/{kind}".rstrip("/")] = [data / folder / row["file"] for row in rows]
+    return found
+
+
+def listing(data: Path) -> str:
+    """What is read, as JSON: sources as a recipe names them, and the SHA-256 of every file."""
+    pictures = [path for paths in chosen(data).values() for path in paths]
+    sources = [
+        {"kind": "rasters", "files": [NAIP], "rows": NAIP_ROWS},
+        {"kind": "rasters", "files": [MOSAIC], "rows": MOSAIC_ROWS},
+        *({"kind": "images", "files": [f"{folder}/*"], "split": "train"} for folder in chosen(data)),
+    ]
+    files = {path.relative_to(data).as_posix(): sha256_of(path) for path in sorted([*dates(data), data / MOSAIC, *pictures])}
+    return json.dumps({"sources": sources, "files": files}, indent=2) + "\n"
 
 
 def satellite(data: Path, target: Path) -> None:
     """Natural colours between the 1st and the 99th percentile of each file, lossless."""
     target.mkdir(parents=True)
-    for path in sorted((data / "satellite/hr/naip").glob("*.tif")):
-        if HIDDEN not in path.name:
-            with rasterio.open(path) as dataset:
-                _save(_stretched(dataset.read((1, 2, 3), window=((0, 520), (0, dataset.width)))), target / f"{path.stem}.webp")
-    with rasterio.open(data / "satellite/landsat/agnet_lc8_northdakota_2015245.tif") as dataset:
-        values = dataset.read((3, 2, 1), window=((0, 2560), (0, dataset.width)))
+    for path in dates(data):
+        with rasterio.open(path) as dataset:
+            _save(_stretched(dataset.read((1, 2, 3), window=(NAIP_ROWS, (0, dataset.width)))), target / f"{path.stem}.webp")
+    with rasterio.open(data / MOSAIC) as dataset:
+        values = dataset.read((3, 2, 1), window=(MOSAIC_ROWS, (0, dataset.width)))
     chance, kept = np.random.default_rng(7), 0
     shown = _stretched(values)
     whole = (values > 0).all(axis=0)
@@ -53,15 +86,11 @@ def satellite(data: Path, target: Path) -> None:
 
 
 def pictures(data: Path, target: Path) -> None:
-    """X-rays, CT slices and faces as they are, a share of them where there are many; people all."""
-    for folder, kind, count in (("medical", "cxr", COUNTS["cxr"]), ("medical", "ct", COUNTS["ct"]), ("faces", "", 0)):
-        with (data / folder / "labels.csv").open(encoding="utf-8", newline="") as stream:
-            rows = [row for row in csv.DictReader(stream) if row["split"] == "train" and row["file"].startswith(kind)]
-        chosen = rows[:: max(1, -(-len(rows) // count))] if count else rows
-        place = target / folder / kind
-        place.mkdir(parents=True, exist_ok=True)
-        for row in chosen:
-            shutil.copyfile(data / folder / row["file"], place / Path(row["file"]).name)
+    """X-rays, CT slices and faces as they are."""
+    for folder, paths in chosen(data).items():
+        (target / folder).mkdir(parents=True, exist_ok=True)
+        for path in paths:
+            shutil.copyfile(path, target / folder / path.name)
 
 
 def plates(target: Path) -> None:
@@ -119,6 +148,7 @@ def main() -> None:
         pictures(arguments.data, root / "pictures")
         plates(root / "pictures/plates")
         networks(root / "weights")
+        LIST.write_text(listing(arguments.data), encoding="utf-8")
         for part in sorted(root.glob("*/*")):
             size = sum(path.stat().st_size for path in (part.rglob("*") if part.is_dir() else [part]) if path.is_file())
             print(f"{part.relative_to(root)}: {size / 2**20:.1f} MiB")

@@ -5,6 +5,7 @@
 
 A figure is the mean over seeds; behind ± stands half of the range between the least and the greatest, where there is more than one seed.
 Differences to the control are formed within each seed, which starts all of them from the same ESRGAN, and only then averaged.
+Pictures that a judge gained and lost against bicubic interpolation are counted for each seed, a figure each.
 """
 
 import argparse
@@ -37,11 +38,14 @@ def by_seed(rows: Sequence[Row]) -> dict[str, Row]:
     return {row["seed"]: row for row in rows}
 
 
-def identified(rows: Sequence[Row]) -> list[str]:
-    """For each judge the mean share, and the least and the greatest of the intervals' ends over the seeds."""
+def identified(rows: Sequence[Row], judges: Sequence[str]) -> list[str]:
+    """For each judge the mean share, and the least and the greatest of the intervals' ends over the seeds that it was asked about."""
     cells = []
-    for judge in dict.fromkeys(row["judge"] for row in rows):
+    for judge in judges:
         found = [row for row in rows if row["judge"] == judge]
+        if not found:
+            cells.append("–")
+            continue
         share = sum(float(row["identified"]) for row in found) / len(found)
         low, high = min(float(row["low"]) for row in found), max(float(row["high"]) for row in found)
         cells.append(f"{100 * share:.0f} % ({100 * low:.0f}–{100 * high:.0f})")
@@ -58,7 +62,7 @@ def figures(rows: Sequence[Row]) -> list[str]:
         seeds = by_seed(chosen)
         cells = [spread([float(row[name]) for row in seeds.values()], decimals) for name, decimals in FIGURES.items()]
         count = "–" if system == "bicubic" else str(len(seeds))
-        lines.append(f"| {' | '.join([system, count, *cells, *identified(chosen)])} |")
+        lines.append(f"| {' | '.join([system, count, *cells, *identified(chosen, judges)])} |")
     return lines
 
 
@@ -73,6 +77,16 @@ def differences(rows: Sequence[Row]) -> list[list[str]]:
             changes = ([float(ours[seed][name]) - float(control[seed][name]) for seed in both] for name in AGAINST)
             told = (spread(change, FIGURES[name], signed=True) for name, change in zip(AGAINST, changes, strict=True))
             cells.append([system, str(len(both)), *told])
+    return cells
+
+
+def changed(rows: Sequence[Row]) -> list[list[str]]:
+    """Pictures that a judge identifies and did not from bicubic interpolation, and the other way, seed by seed: cells for each system."""
+    cells = []
+    for judge, system in dict.fromkeys((row["judge"], row["system"]) for row in rows if row["system"] != "bicubic"):
+        found = [row for row in rows if (row["judge"], row["system"]) == (judge, system) and row.get("gained")]
+        if any(int(row["gained"]) or int(row["lost"]) for row in found):
+            cells.append([judge, system, str(len(found)), *("/".join(row[name] for row in found) for name in ("gained", "lost"))])
     return cells
 
 
@@ -99,6 +113,10 @@ def main() -> None:
     print("| test | system | seeds | PSNR | LPIPS | DISTS |\n| --- | --- | --- | --- | --- | --- |")
     for name, rows in tests.items():
         for cells in differences(rows):
+            print(f"| {name} | {' | '.join(cells)} |")
+    print("\n| test | judge | system | seeds | gained | lost |\n| --- | --- | --- | --- | --- | --- |")
+    for name, rows in tests.items():
+        for cells in changed(rows):
             print(f"| {name} | {' | '.join(cells)} |")
     for name, rows in tests.items():
         print(f"\n{name}:\n")
