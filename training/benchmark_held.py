@@ -3,13 +3,16 @@
     python training/benchmark_held.py --data DIR                                        the best linear filter
     python training/benchmark_held.py --data DIR --domain face --model face-rgb-x4      a network
 
-Pictures that no filter or model was fitted to are made small by the degradation of their domain's recipe, enlarged, and moved so that,
-made small again, they equal the input: not at all, through antialiased bicubic reduction, or through a Gaussian blur and
+Validation pictures, since the optics are chosen by them, are made small by the degradation of their domain's recipe, enlarged, and moved
+so that, made small again, they equal the input: not at all, through antialiased bicubic reduction, or through a Gaussian blur and
 the mean over the pixel. PSNR in dB, means over the pictures. Without --model the enlarging is done by the linear filter (9 × 9
-input pixels for each of the 16 new ones) that fits the training pictures best. Needs the extra `train`.
+input pixels for each of the 16 new ones) that fits the training pictures best. Plates are rendered ones. Needs the extra `train`.
+
+Writes training/results/held.csv: rows of the same domain and network are replaced, all others stay.
 """
 
 import argparse
+import csv
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,20 +29,27 @@ from sr_geo.train.degradations.photo import shrink
 from sr_geo.train.degradations.plate import film
 from sr_geo.train.degradations.sections import PlateDegradation, XrayDegradation
 from sr_geo.train.degradations.xray import expose
+from sr_geo.train.plates import render_plate
 
 SCALE, REACH, EDGE, BORDER = 4, 4, 10, 4
+COUNTRIES = ("kz", "ru", "eu", "us", "br")
+TABLE = Path(__file__).resolve().parent / "results" / "held.csv"
 OPTICS: dict[str, Optics] = {"bicubic": Bicubic()} | {f"blur {sigma}": Sensor(sigma) for sigma in (0.8, 1.25, 1.6)}
+COLUMNS = ("domain", "enlarged_by", "pictures", "cubic", "not held", *OPTICS)
 Enlarge = Callable[[Float], Float]
 
 
-def pictures(domain: str, data: Path, *, test: bool, gray: bool, count: int = 40) -> Iterator[Float]:
-    """``(C, H, W)`` in 0…1; of plates, which are never trained on, the first half is fitted to and the second tested on."""
-    split = "test" if test or domain == "plate" else "train"
-    folder = data / {"face": "faces", "medical": "medical/cxr", "plate": "plates/us_crops"}[domain] / split
+def pictures(domain: str, data: Path, *, held_out: bool, gray: bool, count: int = 40) -> Iterator[Float]:
+    """``(C, H, W)`` in 0…1: of the validation split, or of the training split."""
+    if domain == "plate":
+        for number in range(count):
+            chance = np.random.default_rng([723, number])
+            plate = render_plate(chance, size=(120, 256), width=200.0, countries=COUNTRIES, held_out=held_out, centred=True).picture
+            yield plate.mean(axis=0, keepdims=True) if gray else plate
+        return
+    folder = data / {"face": "faces", "medical": "medical/cxr"}[domain] / ("val" if held_out else "train")
     files = sorted(path for path in folder.iterdir() if path.suffix in {".jpg", ".png"})
-    half = len(files) // 2
-    chosen = (files[half:] if test else files[:half]) if domain == "plate" else files[:60]
-    for path in chosen[:count]:
+    for path in files[:: max(1, -(-len(files) // count))]:
         with Image.open(path) as image:
             values = np.asarray(image.convert("L" if gray else "RGB"), np.float32) / np.float32(255)
         picture = values[None] if gray else values.transpose(2, 0, 1)
@@ -69,7 +79,7 @@ def best_linear(domain: str, data: Path, degrade: Enlarge) -> Enlarge:
     """The linear filter that fits the training pictures best, on gray."""
     terms = (2 * REACH + 1) ** 2 + 1
     left, right = 1e-3 * np.eye(terms), np.zeros((terms, SCALE**2))
-    for hr in pictures(domain, data, test=False, gray=True):
+    for hr in pictures(domain, data, held_out=False, gray=True):
         lr = degrade(hr)[0]
         near, (height, width) = surroundings(lr), lr.shape
         blocks = hr[0].reshape(height, SCALE, width, SCALE).transpose(0, 2, 1, 3).reshape(-1, SCALE**2)
@@ -91,8 +101,8 @@ def psnr(fine: Float, truth: Float) -> float:
     return float(-10.0 * np.log10(np.mean(difference**2)))
 
 
-def measure(domain: str, data: Path, model: str | None, count: int) -> dict[str, float]:
-    """Mean PSNR of each way."""
+def measure(domain: str, data: Path, model: str | None, count: int) -> tuple[int, dict[str, float]]:
+    """How many pictures, and the mean PSNR of each way."""
     degrade = made_small(domain, np.random.default_rng(0))
     if model is None:
         enlarge, gray = best_linear(domain, data, degrade), True
@@ -100,7 +110,7 @@ def measure(domain: str, data: Path, model: str | None, count: int) -> dict[str,
         enlarger = open_enlarger("plate", model, device="cpu", threads=1)  # the domain that holds to nothing
         enlarge, gray = enlarger, len(enlarger.upscaler.card.bands) == 1
     found: dict[str, list[float]] = {}
-    for hr in pictures(domain, data, test=True, gray=gray, count=count):
+    for hr in pictures(domain, data, held_out=True, gray=gray, count=count):
         around = np.pad(degrade(hr), ((0, 0), (EDGE, EDGE), (EDGE, EDGE)), mode="symmetric")
         fine = enlarge(around)
         cubic = np.stack([resample.cubic(plane, SCALE) for plane in around])
@@ -110,7 +120,7 @@ def measure(domain: str, data: Path, model: str | None, count: int) -> dict[str,
             results[name] = inner(held, SCALE * (EDGE - optics.halo))
         for name, result in results.items():
             found.setdefault(name, []).append(psnr(result, hr))
-    return {name: float(np.mean(values)) for name, values in found.items()}
+    return len(found["cubic"]), {name: float(np.mean(values)) for name, values in found.items()}
 
 
 def inner(planes: Float, margin: int) -> Float:
@@ -119,16 +129,27 @@ def inner(planes: Float, margin: int) -> Float:
 
 
 def main() -> None:
-    """Print a table."""
+    """Measure what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the folder that holds faces/, medical/ and plates/")
     parser.add_argument("--domain", choices=("face", "medical", "plate"), action="append", help="default: all")
     parser.add_argument("--model", help="name or ONNX file; default: the best linear filter")
-    parser.add_argument("--count", type=int, default=40, help="test pictures of a domain at most; default: 40")
+    parser.add_argument("--count", type=int, default=40, help="pictures of a domain at most; default: 40")
     words = parser.parse_args()
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    if TABLE.exists():
+        with TABLE.open(encoding="utf-8", newline="") as stream:
+            rows = {(row["domain"], row["enlarged_by"]): row for row in csv.DictReader(stream)}
     for domain in words.domain or ("face", "medical", "plate"):
-        table = measure(domain, words.data, words.model, words.count)
-        print(domain, ", ".join(f"{name} {value:.2f}" for name, value in table.items()), sep=": ", flush=True)
+        pictures_seen, ways = measure(domain, words.data, words.model, words.count)
+        told = {"domain": domain, "enlarged_by": words.model or "the best linear filter", "pictures": str(pictures_seen)}
+        row = told | {name: f"{value:.2f}" for name, value in ways.items()}
+        rows[domain, row["enlarged_by"]] = row
+        print(*row.values(), sep=", ", flush=True)
+    with TABLE.open("w", encoding="utf-8", newline="") as stream:
+        table = csv.DictWriter(stream, COLUMNS)
+        table.writeheader()
+        table.writerows(row for _, row in sorted(rows.items()))
 
 
 if __name__ == "__main__":
