@@ -43,13 +43,10 @@ INPUTS = {"bicubic": "bicubic reduction, 8 bits", "trained": "degraded as in tra
 
 
 def measured(path: Path, domain: str, leaning: str) -> list[Quality]:
-    """Gain over bicubic of the default path, for each test set and blur, or each way of making the input.
-
-    LPIPS, too, where a model leans to perception.
-    """
+    """Gain over bicubic, SSIM and LPIPS of the default path, for each test set and blur, or each way of making the input."""
     with path.open(encoding="utf-8", newline="") as stream:
         table = list(csv.DictReader(stream))
-    metrics = {"PSNR gain over bicubic, dB": "gain_db"} | ({"LPIPS (AlexNet)": "lpips"} if leaning == "perception" else {})
+    metrics = {"PSNR gain over bicubic, dB": "gain_db", "SSIM": "ssim", "LPIPS (AlexNet)": "lpips"}
     if domain != "satellite":
         return [
             Quality(
