@@ -113,7 +113,7 @@ def judge(kind: str, truths: list[tests.Truth], pictures: list[Float], readable:
     return {one.name: tests.by_descriptor(kind, truths, pictures, one) for one in judges}
 
 
-def told(name: str, before: list[bool], hits: list[bool]) -> dict[str, object]:
+def verdict(name: str, before: list[bool], hits: list[bool]) -> dict[str, object]:
     """The columns of a judge: the share, its interval, and what changed against bicubic interpolation."""
     of, change = share(hits), compare(before, hits)
     low, high = of.interval
@@ -147,7 +147,7 @@ def rows(plan: Plan, done: list[Run], runs: Path, data: Path, *, most: int) -> I
             common = {"plan": plan.title, "domain": test.domain, "test": test.name, "system": NAMES.get(system, system), "seed": seed}
             figures = common | {"pictures": len(truths)} | measure(truths, pictures, features)
             for name, each in hits.items():
-                yield figures | told(name, before[name], each)
+                yield figures | verdict(name, before[name], each)
 
 
 def in_order(found: Iterable[Mapping[str, object]]) -> list[Mapping[str, object]]:
