@@ -116,6 +116,9 @@ def test_a_run_goes_on_after_its_time_and_another_machine_takes_it_over(
     study.legs.hand_over(plan, [run], here, weights, tmp_path / "leg")
     study.legs.take_over(plan, [run], there, weights, tmp_path / "leg")
     assert study.trainer.is_done(there / run.folder)
+    (about,), logged = study.legs.described(plan, [run], there)
+    assert (about["run"], about["seed"], about["steps"], about["networks"]) == ("start", "0", "4", "")
+    assert [line["step"] for line in logged] == ["4"]
     for name, value in load_file(there / run.folder / "weights.safetensors").items():
         torch.testing.assert_close(value, whole[name], rtol=1e-3, atol=1e-4)
 
@@ -153,16 +156,23 @@ def test_what_judges_gained_and_lost_is_told_seed_by_seed(study: SimpleNamespace
     assert study.tables.figures([*rows, other])[-1].endswith("| 50 % (50–50) | – |")
 
 
-def test_rows_of_seeds_and_domains_that_are_not_measured_now_stay(study: SimpleNamespace) -> None:
-    kinds = [(domain, system) for domain in ("medical", "satellite") for system in ("bicubic", "SRGAN")]
-    found = [row(system, seed, 30.0, domain=domain) for domain, system in kinds for seed in (0, 1)]
-    stay = study.tables.not_measured_now(found, "reduced", {("medical", 1)})
-    assert [(one["domain"], one["system"], one["seed"]) for one in stay] == [
-        ("medical", "SRGAN", "0"),
-        *(("satellite", system, seed) for system in ("bicubic", "SRGAN") for seed in ("0", "1")),
+def test_rows_that_are_not_measured_now_stay(study: SimpleNamespace, tmp_path: Path) -> None:
+    key = ("test", "system", "seed")
+    table = [row(system, seed, 30.0, judge=judge) for system in ("SRGAN", "ESRGAN") for seed in (0, 1) for judge in ("a", "b")]
+    now = study.tables.replaced(table, [row("SRGAN", 1, 31.0, judge="a")], key)
+    assert [(one["system"], one["seed"], one["judge"], one["psnr"]) for one in now] == [
+        *(("SRGAN", "0", judge, "30.0") for judge in ("a", "b")),
+        *(("ESRGAN", seed, judge, "30.0") for seed in ("0", "1") for judge in ("a", "b")),
+        ("SRGAN", "1", "a", "31.0"),  # a judge that is not asked any more goes
     ]
-    others = study.tables.not_measured_now(found, "full", {("medical", 1)})
-    assert {one["domain"] for one in others} == {"satellite"}
+    path = tmp_path / "study.csv"
+    assert study.tables.read(path) == []
+    study.tables.write(path, list(now[0]), now)
+    assert study.tables.read(path) == now
+    assert [each.name for each in tmp_path.iterdir()] == ["study.csv"]
+    other = row("SRGAN", 0, 30.0, domain="satellite")
+    assert study.tables.of_one_plan([*now, other], "reduced", {"medical"}) == [*now, other]
+    assert study.tables.of_one_plan([*now, other], "full", {"medical"}) == [other]
 
 
 def test_the_list_of_what_was_read_is_what_a_pack_is_made_of(study: SimpleNamespace) -> None:

@@ -3,9 +3,9 @@
     python training/study/evaluate.py --data DIR --leg leg1 --leg leg2            from what legs handed over
     python training/study/evaluate.py --data DIR --pictures 12                    of the runs in runs/study, few pictures
 
-Writes training/results/study.csv (a row for each test set, system, seed and judge: means over the pictures) and study.png; rows of domains
-and seeds that are not measured now stay, but for those of another plan in a domain that is. training/study/tables.py makes the page's
-tables of it. Needs the extras `train`, `identify` and `eval`; runs on a CPU. Columns:
+Writes training/results/study.csv, system by system (a row for each test set, system, seed and judge: means over the pictures), and
+study.png. Rows that are not measured now stay, but for those of another plan in a domain that is; `--run srgan --seed 1` measures that
+alone. training/study/tables.py makes the page's tables of it. Needs the extras `train`, `identify` and `eval`; runs on a CPU. Columns:
 PSNR in dB and SSIM (peak 1, 4 pixels at the edge left out), LPIPS, DISTS, `features` (the distance of
 VGG19's features before their last activation, as the loss has it), the share that each judge identifies, and how many pictures it
 gained and lost against bicubic interpolation (empty in rows of before that was counted). Plates are also counted among those whose truth
@@ -14,22 +14,20 @@ terms of its loss).
 """
 
 import argparse
-import csv
 import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
 import torch
-from legs import PROGRESS, take_over
+from legs import PROGRESS, described, take_over
 from plan import HERE, Plan, Run, read_plan
 from safetensors.torch import load_file
-from tables import NAMES, Row, not_measured_now
+from tables import NAMES, Row, of_one_plan, read, replaced, write
 from trainer import is_done
 
 from sr_geo.quality.dists import dists
@@ -121,8 +119,8 @@ def verdict(name: str, before: list[bool], hits: list[bool]) -> dict[str, object
     return figures | {"gained": change.gained, "lost": change.lost}
 
 
-def rows(plan: Plan, done: list[Run], runs: Path, data: Path, *, most: int) -> Iterator[dict[str, object]]:
-    """All rows of the table, bicubic first in each test."""
+def rows(plan: Plan, done: list[Run], runs: Path, data: Path, *, most: int) -> Iterator[list[Row]]:
+    """The rows of a test, system and seed, one for each judge; bicubic first in each test."""
     term = build_perceptual("vgg19", bands=("red", "green", "blue"), units="unit").eval()
 
     def features(a: Float, b: Float) -> float:
@@ -146,41 +144,14 @@ def rows(plan: Plan, done: list[Run], runs: Path, data: Path, *, most: int) -> I
             before = before or hits
             common = {"plan": plan.title, "domain": test.domain, "test": test.name, "system": NAMES.get(system, system), "seed": seed}
             figures = common | {"pictures": len(truths)} | measure(truths, pictures, features)
-            for name, each in hits.items():
-                yield figures | verdict(name, before[name], each)
+            found = [figures | verdict(name, before[name], each) for name, each in hits.items()]
+            yield [{column: str(value) for column, value in row.items()} for row in found]
 
 
-def in_order(found: Iterable[Mapping[str, object]]) -> list[Mapping[str, object]]:
+def in_order(found: Iterable[Row]) -> list[Row]:
     """Rows by test and system as they are named above, then by seed."""
     tests_in_order, systems = [test.name for test in TESTS], ["bicubic", *NAMES.values()]
-    return sorted(found, key=lambda row: (tests_in_order.index(str(row["test"])), systems.index(str(row["system"])), int(str(row["seed"]))))
-
-
-def describe(plan: Plan, done: Sequence[Run], runs: Path) -> tuple[list[Row], list[Row]]:
-    """Rows of study-runs.csv and of study-log.csv."""
-    described, logged = [], []
-    for run in done:
-        common = {"plan": plan.title, "domain": run.domain, "run": run.name, "seed": str(run.seed)}
-        about = json.loads((runs / run.folder / "done.json").read_text(encoding="utf-8"))
-        networks = "; ".join(f"{one['network']}: {one['weights']}" for one in about["perceptual"])
-        described.append(common | {"steps": str(about["steps"]), "minutes": f"{about['seconds'] / 60:.1f}", "networks": networks})
-        with (runs / run.folder / "log.csv").open(encoding="utf-8", newline="") as stream:
-            logged += [common | {"step": row[0], "seconds": row[1], "terms": " ".join(row[2:])} for row in csv.reader(stream)]
-    return described, logged
-
-
-def keep(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
-    """Put rows of runs into a table, where they take the place of those of the same runs."""
-    kept: list[Row] = []
-    if path.exists():
-        with path.open(encoding="utf-8", newline="") as stream:
-            kept = list(csv.DictReader(stream))
-    key = itemgetter(*columns[:4])
-    ours = {key(row) for row in rows}
-    with path.open("w", encoding="utf-8", newline="") as stream:
-        table = csv.DictWriter(stream, columns)
-        table.writeheader()
-        table.writerows([*(row for row in kept if key(row) not in ours), *rows])
+    return sorted(found, key=lambda row: (tests_in_order.index(row["test"]), systems.index(row["system"]), int(row["seed"])))
 
 
 def draw(table: Path, target: Path) -> None:
@@ -190,8 +161,7 @@ def draw(table: Path, target: Path) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    with table.open(encoding="utf-8", newline="") as stream:
-        found = list(csv.DictReader(stream))
+    found = read(table)
     names = list(dict.fromkeys(row["test"] for row in found))
     across = min(3, len(names))
     down = -(-len(names) // across)
@@ -222,6 +192,8 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, help="default: runs/study, or runs/study-reduced")
     parser.add_argument("--reduced", action="store_true")
     parser.add_argument("--domain", action="append", help="default: all of which a run is done")
+    parser.add_argument("--run", action="append", choices=tuple(NAMES), help="default: all that are done")
+    parser.add_argument("--seed", action="append", type=int, help="default: all of the plan")
     parser.add_argument("--pictures", type=int, default=40, help="of a test at most")
     parser.add_argument("--out", type=Path, default=HERE.parents[1] / "training/results/study.csv")
     given = parser.parse_args()
@@ -234,30 +206,23 @@ def main() -> None:
             print(f"{leg}: {len(told['finished'])} runs")
             take_over(plan, planned, runs, runs / "weights", leg)
         done = [run for run in planned if is_done(runs / run.folder)]
+        done = [run for run in done if run.name in (given.run or NAMES) and run.seed in (given.seed or plan.content["seeds"])]
         if not done:
-            raise SystemExit(f"{runs}: no run is done; run training/study/run.py first")
+            raise SystemExit(f"{runs}: no such run is done; run training/study/run.py first")
         given.out.parent.mkdir(parents=True, exist_ok=True)
-        kept: list[Row] = []
-        if given.out.exists():
-            with given.out.open(encoding="utf-8", newline="") as stream:
-                kept = not_measured_now(list(csv.DictReader(stream)), plan.title, {(run.domain, run.seed) for run in done})
-        counts = {row["test"]: row["pictures"] for row in kept}
-        measured = []
-        for row in rows(plan, done, runs, given.data, most=given.pictures):
-            before = counts.get(str(row["test"]), str(row["pictures"]))
-            if before != str(row["pictures"]):  # means over other pictures do not compare
-                raise SystemExit(
-                    f"{row['test']}: {before} pictures in {given.out}, now {row['pictures']}; give --pictures as then, or --out"
-                )
-            measured.append(row)
-            print(*row.values(), flush=True)
-        described, logged = describe(plan, done, runs)
-    with given.out.open("w", encoding="utf-8", newline="") as stream:
-        table = csv.DictWriter(stream, COLUMNS)
-        table.writeheader()
-        table.writerows(in_order([*kept, *measured]))
-    for name, columns, about in zip(("runs", "log"), (RUN_COLUMNS, LOG_COLUMNS), (described, logged), strict=True):
-        keep(given.out.with_name(f"{given.out.stem}-{name}.csv"), columns, about)
+        table = of_one_plan(read(given.out), plan.title, {run.domain for run in done})
+        counts = {row["test"]: row["pictures"] for row in table}
+        for found in rows(plan, done, runs, given.data, most=given.pictures):
+            test, pictures = found[0]["test"], found[0]["pictures"]
+            if counts.setdefault(test, pictures) != pictures:  # means over other pictures do not compare
+                raise SystemExit(f"{test}: {counts[test]} pictures in {given.out}, now {pictures}; give --pictures as then, or --out")
+            table = replaced(table, found, ("test", "system", "seed"))
+            write(given.out, COLUMNS, in_order(table))  # what is measured is kept, should the rest be stopped
+            for row in found:
+                print(*row.values(), flush=True)
+        for name, columns, about in zip(("runs", "log"), (RUN_COLUMNS, LOG_COLUMNS), described(plan, done, runs), strict=True):
+            path = given.out.with_name(f"{given.out.stem}-{name}.csv")
+            write(path, columns, replaced(read(path), about, RUN_COLUMNS[:4]))
     draw(given.out, given.out.with_suffix(".png"))
 
 

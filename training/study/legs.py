@@ -1,5 +1,6 @@
 """What a leg of the study hands over: generators in halves, what stage 3 starts from, logs; few files, none large."""
 
+import csv
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -74,3 +75,16 @@ def _part(path: Path, prefix: str) -> dict[str, Tensor]:
         names = [name for name in file.keys() if name.startswith(f"{prefix}/")]  # noqa: SIM118 - no mapping
         found = {name.removeprefix(f"{prefix}/"): file.get_tensor(name) for name in names}
     return {name: value.float() if value.dtype == torch.float16 else value for name, value in found.items()}
+
+
+def described(plan: Plan, done: Iterable[Run], runs: Path) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """Finished runs as rows of study-runs.csv (where its networks come from, say), and their losses as rows of study-log.csv."""
+    about, logged = [], []
+    for run in done:
+        common = {"plan": plan.title, "domain": run.domain, "run": run.name, "seed": str(run.seed)}
+        told = json.loads((runs / run.folder / "done.json").read_text(encoding="utf-8"))
+        networks = "; ".join(f"{one['network']}: {one['weights']}" for one in told["perceptual"])
+        about.append(common | {"steps": str(told["steps"]), "minutes": f"{told['seconds'] / 60:.1f}", "networks": networks})
+        with (runs / run.folder / "log.csv").open(encoding="utf-8", newline="") as stream:
+            logged += [common | {"step": row[0], "seconds": row[1], "terms": " ".join(row[2:])} for row in csv.reader(stream)]
+    return about, logged

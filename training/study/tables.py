@@ -10,7 +10,8 @@ Pictures that a judge gained and lost against bicubic interpolation are counted 
 
 import argparse
 import csv
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from operator import itemgetter
 from pathlib import Path
 
 FIGURES = {"psnr": 2, "ssim": 3, "lpips": 3, "dists": 3, "features": 3}
@@ -90,25 +91,41 @@ def changed(rows: Sequence[Row]) -> list[list[str]]:
     return cells
 
 
-def not_measured_now(found: Sequence[Row], plan: str, measured: set[tuple[str, int]]) -> list[Row]:
-    """Rows that stay when pairs of domain and seed of a plan are measured: of other domains, and of the plan's other seeds.
+def read(path: Path) -> list[Row]:
+    """The rows of a table; none where there is no file."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
 
-    Plans are not mixed within a domain, and bicubic interpolation, which has no seed, is measured with each domain.
-    """
-    domains = {domain for domain, _ in measured}
 
-    def other_seed(row: Row) -> bool:
-        return row["plan"] == plan and row["system"] != "bicubic" and (row["domain"], int(row["seed"])) not in measured
+def write(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
+    """Write a table, whole or not at all."""
+    draft = path.with_suffix(".part")
+    with draft.open("w", encoding="utf-8", newline="") as stream:
+        table = csv.DictWriter(stream, columns)
+        table.writeheader()
+        table.writerows(rows)
+    draft.replace(path)
 
-    return [row for row in found if row["domain"] not in domains or other_seed(row)]
+
+def replaced(table: Sequence[Row], rows: Sequence[Row], key: Sequence[str]) -> list[Row]:
+    """The table with `rows` at its end, in place of those that are equal to one of them in all columns of `key`."""
+    of = itemgetter(*key)
+    ours = {of(row) for row in rows}
+    return [*(row for row in table if of(row) not in ours), *rows]
+
+
+def of_one_plan(table: Sequence[Row], plan: str, domains: Collection[str]) -> list[Row]:
+    """Without the rows of other plans in these domains: plans are not mixed within a domain."""
+    return [row for row in table if row["domain"] not in domains or row["plan"] == plan]
 
 
 def main() -> None:
     """Print all tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--table", type=Path, default=Path(__file__).resolve().parents[1] / "results" / "study.csv")
-    with parser.parse_args().table.open(encoding="utf-8", newline="") as stream:
-        found = list(csv.DictReader(stream))
+    found = read(parser.parse_args().table)
     tests = {name: [row for row in found if row["test"] == name] for name in dict.fromkeys(row["test"] for row in found)}
     print("| test | system | seeds | PSNR | LPIPS | DISTS |\n| --- | --- | --- | --- | --- | --- |")
     for name, rows in tests.items():
