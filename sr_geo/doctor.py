@@ -99,7 +99,7 @@ def _models() -> dict[str, str]:
     faults = {}
     for name in catalog.entries():
         try:
-            catalog.verify(name)
+            catalog.load_model(name, device="cpu", threads=1)
         except SrGeoError as error:
             faults[name] = str(error)
         else:

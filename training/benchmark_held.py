@@ -12,13 +12,13 @@ Writes training/results/held.csv: rows of the same domain and network are replac
 """
 
 import argparse
-import csv
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from result_table import put, read_rows, write_rows
 
 from sr_geo import resample
 from sr_geo.consistency import Sensor
@@ -35,6 +35,7 @@ SCALE, REACH, EDGE, BORDER = 4, 4, 10, 4
 COUNTRIES = ("kz", "ru", "eu", "us", "br")
 TABLE = Path(__file__).resolve().parent / "results" / "held.csv"
 OPTICS: dict[str, Optics] = {"bicubic": Bicubic()} | {f"blur {sigma}": Sensor(sigma) for sigma in (0.8, 1.25, 1.6)}
+LINEAR = "the best linear filter"
 COLUMNS = ("domain", "enlarged_by", "pictures", "cubic", "not held", *OPTICS)
 Enlarge = Callable[[Float], Float]
 
@@ -59,13 +60,13 @@ def pictures(domain: str, data: Path, *, held_out: bool, gray: bool, count: int 
         yield np.ascontiguousarray(picture[:, :height, :width])
 
 
-def made_small(domain: str, rng: np.random.Generator) -> Enlarge:
-    """The degradation of the domain's recipe."""
+def made_small(domain: str) -> Callable[[Float, int], Float]:
+    """The degradation of the domain's recipe: of a picture and its number, which seeds it, so that all ways see one input."""
     if domain == "face":
-        return lambda hr: shrink(hr, scale=SCALE, levels=255)
+        return lambda hr, _: shrink(hr, scale=SCALE, levels=255)
     if domain == "medical":
-        return lambda hr: expose(XrayDegradation(), hr, scale=SCALE, rng=rng)[0]
-    return lambda hr: film(PlateDegradation(), hr, scale=SCALE, rng=rng)
+        return lambda hr, number: expose(XrayDegradation(), hr, scale=SCALE, rng=np.random.default_rng([0, number]))[0]
+    return lambda hr, number: film(PlateDegradation(), hr, scale=SCALE, rng=np.random.default_rng([0, number]))
 
 
 def surroundings(plane: Float) -> NDArray[np.float64]:
@@ -75,12 +76,12 @@ def surroundings(plane: Float) -> NDArray[np.float64]:
     return np.concatenate([windows.reshape(-1, side**2), np.ones((plane.size, 1))], axis=1)
 
 
-def best_linear(domain: str, data: Path, degrade: Enlarge) -> Enlarge:
+def best_linear(domain: str, data: Path, degrade: Callable[[Float, int], Float]) -> Enlarge:
     """The linear filter that fits the training pictures best, on gray."""
     terms = (2 * REACH + 1) ** 2 + 1
     left, right = 1e-3 * np.eye(terms), np.zeros((terms, SCALE**2))
-    for hr in pictures(domain, data, held_out=False, gray=True):
-        lr = degrade(hr)[0]
+    for number, hr in enumerate(pictures(domain, data, held_out=False, gray=True)):
+        lr = degrade(hr, number)[0]
         near, (height, width) = surroundings(lr), lr.shape
         blocks = hr[0].reshape(height, SCALE, width, SCALE).transpose(0, 2, 1, 3).reshape(-1, SCALE**2)
         left += near.T @ near
@@ -103,15 +104,15 @@ def psnr(fine: Float, truth: Float) -> float:
 
 def measure(domain: str, data: Path, model: str | None, count: int) -> tuple[int, dict[str, float]]:
     """How many pictures, and the mean PSNR of each way."""
-    degrade = made_small(domain, np.random.default_rng(0))
+    degrade = made_small(domain)
     if model is None:
         enlarge, gray = best_linear(domain, data, degrade), True
     else:
         enlarger = open_enlarger("plate", model, device="cpu", threads=1)  # the domain that holds to nothing
         enlarge, gray = enlarger, len(enlarger.upscaler.card.bands) == 1
     found: dict[str, list[float]] = {}
-    for hr in pictures(domain, data, held_out=True, gray=gray, count=count):
-        around = np.pad(degrade(hr), ((0, 0), (EDGE, EDGE), (EDGE, EDGE)), mode="symmetric")
+    for number, hr in enumerate(pictures(domain, data, held_out=True, gray=gray, count=count)):
+        around = np.pad(degrade(hr, number), ((0, 0), (EDGE, EDGE), (EDGE, EDGE)), mode="symmetric")
         fine = enlarge(around)
         cubic = np.stack([resample.cubic(plane, SCALE) for plane in around])
         results = {"cubic": inner(cubic, SCALE * (EDGE - 2)), "not held": inner(fine, SCALE * EDGE)}
@@ -136,20 +137,17 @@ def main() -> None:
     parser.add_argument("--model", help="name or ONNX file; default: the best linear filter")
     parser.add_argument("--count", type=int, default=40, help="pictures of a domain at most; default: 40")
     words = parser.parse_args()
-    rows: dict[tuple[str, str], dict[str, str]] = {}
-    if TABLE.exists():
-        with TABLE.open(encoding="utf-8", newline="") as stream:
-            rows = {(row["domain"], row["enlarged_by"]): row for row in csv.DictReader(stream)}
+    table = read_rows(TABLE)
     for domain in words.domain or ("face", "medical", "plate"):
         pictures_seen, ways = measure(domain, words.data, words.model, words.count)
-        told = {"domain": domain, "enlarged_by": words.model or "the best linear filter", "pictures": str(pictures_seen)}
+        counts = {row["pictures"] for row in table if row["domain"] == domain and row["enlarged_by"] != (words.model or LINEAR)}
+        if counts - {str(pictures_seen)}:  # means over other pictures do not compare
+            raise SystemExit(f"{domain}: {', '.join(map(str, counts))} pictures in {TABLE}, now {pictures_seen}; give --count as then")
+        told = {"domain": domain, "enlarged_by": words.model or LINEAR, "pictures": str(pictures_seen)}
         row = told | {name: f"{value:.2f}" for name, value in ways.items()}
-        rows[domain, row["enlarged_by"]] = row
         print(*row.values(), sep=", ", flush=True)
-    with TABLE.open("w", encoding="utf-8", newline="") as stream:
-        table = csv.DictWriter(stream, COLUMNS)
-        table.writeheader()
-        table.writerows(row for _, row in sorted(rows.items()))
+        table = put(table, [row], COLUMNS[:2])
+        write_rows(TABLE, COLUMNS, table)
 
 
 if __name__ == "__main__":

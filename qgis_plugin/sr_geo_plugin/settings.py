@@ -52,7 +52,7 @@ def known_models() -> list[str]:
     No program is started: Processing asks for this whenever it shows an algorithm.
     """
     names = [*SHIPPED, *(str(model["name"]) for model in _remembered() if model.get("domain") == "satellite" and not model.get("fault"))]
-    names += [path.stem for path in sorted(_own_folder().glob("*.onnx"))]
+    names += [path.stem for path in sorted(_own_folder().glob("[!.]*.onnx"))]  # what is being installed has a dot before its name
     return list(dict.fromkeys(names))
 
 

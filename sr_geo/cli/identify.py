@@ -39,6 +39,7 @@ def identify(
     """
     from pydantic import TypeAdapter
 
+    from sr_geo.files import whole_file
     from sr_geo.quality.identify import Identified, Kind, identify_folders
     from sr_geo.raster.target import check_target
 
@@ -53,7 +54,6 @@ def identify(
     OUT.print(table)
     if json_file is not None:
         text = TypeAdapter(list[Identified]).dump_json(found, indent=2).decode()
-        draft = json_file.with_name(f".{json_file.name}.part")
-        draft.write_text(text + "\n", encoding="utf-8")
-        draft.replace(json_file)
+        with whole_file(json_file) as draft:
+            draft.write_text(text + "\n", encoding="utf-8")
         OUT.print(f"{json_file}")

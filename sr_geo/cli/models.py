@@ -102,13 +102,13 @@ def verify_(name: str | None) -> None:
     The file must hash to what it should, and the network must gain over bicubic interpolation what its card says, on a test
     chart that is computed. It takes about half a second a model. NAME may be one of your own models, too, or a file.
     """
-    from sr_geo.models.catalog import entries, find_entry, verify
+    from sr_geo.models.catalog import entries, find_entry, load_model
     from sr_geo.models.chart import check
 
     wrong: list[str] = []
     for model in [name] if name else list(entries()):
         try:
-            upscaler = verify(model)
+            upscaler = load_model(model, device="cpu", threads=1)
             checked = check(upscaler)
         except ModelError as error:
             if name:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sr_geo.errors import InputError, OutputError, PictureWarning
+from sr_geo.files import whole_file
 from sr_geo.grid import Window
 from sr_geo.imaging.dicom_geometry import GeometryError
 from sr_geo.imaging.dicom_read import DicomPicture, guarded, has_picture, is_dicom, open_dicom, require_pydicom
@@ -24,7 +25,7 @@ from sr_geo.imaging.dicom_tags import Derivation, Pixels, derive
 from sr_geo.imaging.enlarge import Enlarger
 from sr_geo.imaging.photo import Enlarged, Step
 from sr_geo.radiometry import Float, Mask, fill_invalid
-from sr_geo.raster.target import check_room, check_target, whole_file
+from sr_geo.raster.target import check_room, check_target
 
 LONGEST_SIDE = 0xFFFF
 """Rows and columns that DICOM can state."""

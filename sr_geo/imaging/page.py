@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sr_geo.files import whole_file
 from sr_geo.imaging.shot import Shot
 from sr_geo.quality.charts import embedded
 from sr_geo.quality.wording import duration, fixed
@@ -40,10 +41,14 @@ class Page:
 
 
 def write_page(path: Path, page: Page) -> None:
-    """Write the page; it appears when it is whole."""
-    draft = path.with_name(f".{path.name}.part")
-    draft.write_text(render_page(page), encoding="utf-8")
-    draft.replace(path)
+    """Write the page; it appears when it is whole.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    html = render_page(page)
+    with whole_file(path) as draft:
+        draft.write_text(html, encoding="utf-8")
 
 
 def render_page(page: Page) -> str:

@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw
 
 import sr_geo
 from sr_geo.errors import InputError, OutputError
+from sr_geo.files import whole_file
 from sr_geo.imaging.enlarge import Enlarger, Interpolator
 from sr_geo.imaging.opening import MEGAPIXELS, Picture, open_picture
 from sr_geo.imaging.photo import Enlarged, software, stored
@@ -26,7 +27,7 @@ from sr_geo.imaging.shot import Shot, overview, shown
 from sr_geo.imaging.straighten import about, grown, sides, straightened
 from sr_geo.quality.colours import Picture as Colours
 from sr_geo.radiometry import Float
-from sr_geo.raster.target import check_target, whole_file
+from sr_geo.raster.target import check_target
 
 MARGIN = 4
 """Pixels around a plate that are enlarged with it, for the straightening."""

@@ -89,7 +89,7 @@ class Saving:
         Raises:
             OutputError: it cannot be written.
         """
-        from sr_geo.raster.target import whole_file
+        from sr_geo.files import whole_file
 
         dots = about.finer(scale)
         height, width, _ = self.shape

@@ -96,11 +96,6 @@ def for_bands(roles: set[str]) -> Entry | None:
     return best
 
 
-def verify(name: str) -> Upscaler:
-    """Open a model by name and check its hash; raises `ModelError` where it is not whole."""
-    return load_model(name, device="cpu", threads=1)
-
-
 def install_model(path: Path, *, overwrite: bool = False) -> Entry:
     """Put an ONNX file with a card among the user's own models; see `sr_geo.models.own.install`.
 

@@ -64,13 +64,13 @@ class Trained:
 
 RECIPES = {
     "satellite-rrdbnet-full-x4": Trained(
-        "ESRGAN's generator of 23 blocks for farmland, L1",
+        "ESRGAN's generator of 23 blocks for farmland, L1; not trained yet, meant for a GPU",
         ("blue", "green", "red"),
         16_697_987,
         "bf4a8a9902df13d4fc4d5e7e96318b517bcac34f3144ad61f2903c0c618b69da",
     ),
     "satellite-esrgan-full-x4": Trained(
-        "ESRGAN of 23 blocks for farmland, from the one above",
+        "ESRGAN of 23 blocks for farmland, from the one above; not trained yet, meant for a GPU",
         ("blue", "green", "red"),
         16_697_987,
         "4457f923dbc64f0924e24bae73b5ec9288879336d6d50ff1334b40d5235d9ebc",

@@ -67,7 +67,7 @@ def evaluate_rasters(
         MissingPartError: LPIPS or DISTS is asked for and what it needs is not installed.
         InputError: a raster cannot be read.
         EvaluationError: the rasters do not lie on one grid, or have different bands.
-        OptionError: a blur or a data range that cannot be.
+        OptionError: a blur or a data range that cannot be, or `each_band` without a measure.
 
     Warns:
         EvaluationWarning: nothing was compared, or figures are missing for want of ground without gaps, or a unit had to be guessed.
@@ -93,7 +93,7 @@ def evaluate_rasters(
             if kept.bands != truth.bands:
                 raise EvaluationError(f"{lr}: lacks bands that reference and enhanced raster share; give the raster that was enhanced")
             coarse = in_unit_of(truth, coarse)
-            sigmas = _sigmas(psf, truth, other, coarse)
+            sigmas = _sigmas(psf, truth, other, coarse, scale=scale)
             consistency = _consistency(other, coarse, sigmas, scale=scale, like=truth, tile=tile)
             interpolation = _all_measures(
                 truth, _compare(truth, Interpolated(coarse, scale), border=border, data_range=peak, tile=tile), peak
@@ -179,17 +179,21 @@ def _tiles(region: Window, tile: int) -> Iterator[Window]:
         yield Window(region.row + window.row, region.column + window.column, window.height, window.width)
 
 
-def _sigmas(psf: float | Sequence[float] | None, truth: Selection, enhanced: Selection, coarse: Selection) -> tuple[float, ...]:
+def _sigmas(
+    psf: float | Sequence[float] | None, truth: Selection, enhanced: Selection, coarse: Selection, *, scale: int
+) -> tuple[float, ...]:
     count = len(truth.bands)
     if psf is None:
         tagged = _tagged(enhanced.scene.tags)
-        return tuple(
-            tagged.get(name, default_sigma(coarse.scene.sensor, role, metres=coarse.scene.metres))
+        given = tuple(
+            tagged.get(name, default_sigma(coarse.scene.sensor, role, metres=coarse.scene.metres, scale=scale))
             for name, role in zip(enhanced.names, enhanced.roles, strict=True)
         )
-    if not all(0.0 <= value < 20.0 for value in ([psf] if isinstance(psf, (int, float)) else psf)):
-        raise OptionError(f"blur {psf}: expected 0 up to 20 pixels of the enhanced raster, usually 1 to 3.2")
-    given = (float(psf),) if isinstance(psf, (int, float)) else tuple(float(value) for value in psf)
+    else:
+        given = (float(psf),) if isinstance(psf, (int, float)) else tuple(float(value) for value in psf)
+    if not all(0.0 <= value < 20.0 for value in given):
+        blurs = ", ".join(f"{value:g}" for value in given)
+        raise OptionError(f"blur {blurs}: expected 0 up to 20 pixels of the enhanced raster, usually 1 to 3.2 at ×4; give another by --psf")
     if len(given) not in {1, count}:
         raise EvaluationError(f"{len(given)} blurs for {count} bands; give one, or one for each band")
     return given * count if len(given) == 1 else given

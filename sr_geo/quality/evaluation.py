@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from sr_geo.files import whole_file
 from sr_geo.raster.target import check_target
 
 
@@ -159,6 +160,5 @@ def write_json(path: Path, found: Evaluation, *, overwrite: bool = False) -> Non
         OutputError: the file exists and must not be replaced, or cannot be written.
     """
     check_target(path, overwrite=overwrite)
-    draft = path.with_name(f".{path.name}.part")
-    draft.write_text(found.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    draft.replace(path)
+    with whole_file(path) as draft:
+        draft.write_text(found.model_dump_json(indent=2) + "\n", encoding="utf-8")

@@ -182,8 +182,8 @@ def identify_folders(
         kind: patch: by EfficientNet-Lite0 and by LPIPS-AlexNet; face: by dlib's embedding; plate: by reading.
         truth: folder of true pictures.
         enhanced: folder of enhanced pictures of the same names (without suffix) and sizes; it may hold fewer.
-        labels: table (CSV) with a column `file` and, for plates, `text`; else `identity` and, if only some are the gallery, `role`
-            (``gallery`` or ``probe``).
+        labels: table (CSV) with a column `file` and, for plates, `text`; else `identity`, of every picture that is compared, and, if
+            only some are the gallery, `role` (``gallery`` or ``probe``).
         before: folder of other pictures of the same, for instance interpolated ones, to compare with.
         threads: of the reader.
 
@@ -206,14 +206,14 @@ def identify_folders(
         raise EvaluationError(f"{enhanced}: no picture that is named in the table; its column `file` has the names")
     if kind == "plate":
         return [_read_plates(names, theirs, ours, earlier, table, threads=threads)]
-    apart = any(row.get("identity") for row in table.values())
-    entries = [
-        Entry(name, open_colours(path), _identity(table, name))
-        for name, path in sorted(theirs.items())
-        if not table or (name in table and table[name].get("role") != "probe")
-    ]
-    if len(entries) < 2:
-        raise EvaluationError(f"{truth}: {len(entries)} picture(s) to choose from; give two at least, among one nothing is told apart")
+    known = [name for name in sorted(theirs) if not table or (name in table and table[name].get("role") != "probe")]
+    if len(known) < 2:
+        raise EvaluationError(f"{truth}: {len(known)} picture(s) to choose from; give two at least, among one nothing is told apart")
+    used = {name: table[name] for name in sorted({*names, *known}) if name in table}
+    apart = any(row.get("identity") for row in used.values())
+    if labels is not None and (apart or any(row.get("role") == "probe" for row in used.values())):
+        _check_identities(labels, used)
+    entries = [Entry(name, open_colours(theirs[name]), _identity(table, name)) for name in known]
     found = []
     for descriptor in _descriptors(kind):
         now = identify(entries, list(_probes(names, theirs, ours, table)), descriptor, apart=apart)
@@ -285,6 +285,21 @@ def _probes(
         yield Probe(name, picture, truth, _identity(table, name))
 
 
+def _check_identities(labels: Path, used: Mapping[str, Mapping[str, str]]) -> None:
+    """Refuse pictures without an identity among those that have one: each would be counted as missed, whatever it shows.
+
+    Raises:
+        EvaluationError: naming those that have none.
+    """
+    lacking = [row["file"] for row in used.values() if not row.get("identity")]
+    if lacking:
+        more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
+        raise EvaluationError(
+            f"{labels}: no identity for {', '.join(lacking[:5])}{more}; fill the column `identity` for every picture that is compared, "
+            "or give a table with neither `identity` nor `role`"
+        )
+
+
 def _identity(table: Mapping[str, Mapping[str, str]], name: str) -> str:
     return (table[name].get("identity") if name in table else None) or name
 
@@ -328,16 +343,27 @@ def read_table(path: Path) -> dict[str, dict[str, str]]:
 
     Raises:
         InputError: the table cannot be read.
-        EvaluationError: it has no column `file`.
+        EvaluationError: it has no column `file`, a row names no picture, or two rows name one.
     """
     try:
         # Excel writes a mark before the first column and, where a comma parts decimals, semicolons between columns.
         with path.open(encoding="utf-8-sig", newline="") as stream:
             head = stream.readline()
             stream.seek(0)
-            rows = list(csv.DictReader(stream, delimiter=";" if ";" in head and "," not in head else ","))
-    except (OSError, UnicodeDecodeError) as error:
+            reader = csv.DictReader(stream, delimiter=";" if ";" in head and "," not in head else ",")
+            rows = [(reader.line_num, {key: value or "" for key, value in row.items() if key}) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: no table that can be read; give a CSV file") from error
-    if not rows or "file" not in rows[0]:
+    if not rows or "file" not in rows[0][1]:
         raise EvaluationError(f"{path}: no column `file`; it names the picture of each row")
-    return {Path(row["file"]).stem: {key: value or "" for key, value in row.items() if key} for row in rows}
+    found: dict[str, dict[str, str]] = {}
+    for line, row in rows:
+        if not any(row.values()):
+            continue  # spreadsheets end with such rows
+        if not row["file"]:
+            raise EvaluationError(f"{path}: line {line} names no picture in its column `file`; fill it or delete the row")
+        name = Path(row["file"]).stem
+        if name in found:
+            raise EvaluationError(f"{path}: {found[name]['file']} and {row['file']} have the same name; give a table in which names differ")
+        found[name] = row
+    return found

@@ -158,15 +158,6 @@ def lite0_features(picture: Float) -> Float:
     return pooled
 
 
-def lite0_classes(features: Float) -> Float:
-    """Probabilities of the thousand classes of ImageNet."""
-    weights = _lite0_weights()
-    logits = weights["_fc.weight"] @ features + weights["_fc.bias"]
-    likely = np.exp(logits - logits.max())
-    probability: Float = likely / likely.sum()
-    return probability
-
-
 def _block(x: Float, weights: Mapping[str, Float], name: str, stride: int) -> Float:
     """Expansion, depthwise convolution, projection, and the way around them where sizes agree."""
     y = x

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sr_geo.errors import EvaluationError
+from sr_geo.errors import EvaluationError, OptionError
 from sr_geo.grid import TilePlan, Window
-from sr_geo.quality.dists import check_available, dists
-from sr_geo.quality.lpips import is_available, lpips
+from sr_geo.quality import dists, lpips
 from sr_geo.quality.pairing import Selection
 from sr_geo.radiometry import Float, Mask
 
@@ -22,23 +21,27 @@ Judge = Callable[[Float, Float], float]
 
 
 def judges_for(truth: Selection, *, perceptual: bool | None, with_dists: bool, each_band: bool) -> dict[str, Judge]:
-    """The perceptual measures to take, by name.
+    """The perceptual measures to take, by name; their networks are loaded, so that nothing is found missing after the work.
 
     Raises:
-        MissingPartError: DISTS needs a part that is not installed.
+        MissingPartError: LPIPS or DISTS needs a part that is not installed.
         EvaluationError: there is no picture to show.
+        OptionError: figures of each band are asked for, and no measure to take them with.
     """
+    if each_band and perceptual is False and not with_dists:
+        raise OptionError("each_band: neither LPIPS nor DISTS is to be taken of the bands; leave out perceptual=False or add with_dists")
     shown = shown_bands(truth)
     asked = perceptual or with_dists or each_band
     if shown is None and asked and not each_band:
         known = ", ".join(truth.names)
         raise EvaluationError(f"{truth.name}: LPIPS and DISTS need red, green and blue, known are {known}; describe the bands")
     judges: dict[str, Judge] = {}
-    if perceptual or (perceptual is None and (each_band or (shown is not None and is_available()))):
-        judges["lpips"] = lpips
+    if perceptual or (perceptual is None and (each_band or (shown is not None and lpips.is_available()))):
+        lpips.check_available()
+        judges["lpips"] = lpips.lpips
     if with_dists:
-        check_available()
-        judges["dists"] = dists
+        dists.check_available()
+        judges["dists"] = dists.dists
     return judges
 
 

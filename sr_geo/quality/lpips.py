@@ -98,6 +98,15 @@ def is_available() -> bool:
     return _locate() is not None
 
 
+def check_available() -> None:
+    """Load the network.
+
+    Raises:
+        MissingPartError: the weights are not installed or not the expected ones.
+    """
+    _network()
+
+
 @lru_cache(maxsize=1)
 def _network() -> tuple[_Convolution, ...]:
     arrays = read_arrays(_content())

@@ -8,8 +8,8 @@ Read them together. A constant bias does not show in the correctness, and neithe
 positions are matched first; they show in *reflectance* and *spatial*. The scale of *improvement* ends at
 1 / (1 + 2·e⁻⁴) = 0.965, not at 1. A flat pixel, where LR and HR agree exactly, has no correctness and is left out.
 
-Differences from the original: scenes need not be square, and sub-pixel shifts are undone in floating point, where
-OpenCV rounds them to 1/32 pixel.
+Differences from the original: scenes need not be square, the border is cut at whole LR pixels, and sub-pixel shifts
+are undone in floating point, where OpenCV rounds them to 1/32 pixel.
 """
 
 import math
@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 Real = NDArray[np.float64]
 
-Distance = Literal["nd", "l1", "sad"]
 Norm = Literal["softmin", "percent"]
 
 _GAMMA = 0.05
@@ -50,30 +49,30 @@ class OpenSr:
     hallucination: float
 
 
-def opensr(lr: Array, sr: Array, hr: Array, *, border: int = 16, distance: Distance = "nd", norm: Norm = "softmin") -> OpenSr:
+def opensr(lr: Array, sr: Array, hr: Array, *, border: int = 16, norm: Norm = "softmin") -> OpenSr:
     """Judge a super-resolved picture.
 
     Args:
         lr: ``(C, h, w)`` reflectance, what the sensor measured; the first three bands find the translation.
         sr: ``(C, s·h, s·w)`` reflectance, the enhanced picture.
         hr: same shape, the truth.
-        border: HR pixels left out on every side (``border // s`` of LR).
-        distance: between two pixels in the correctness: normalised difference, absolute difference, spectral angle.
+        border: HR pixels left out on every side, rounded down to whole LR pixels: all three are cut to the same ground.
         norm: mean soft membership of the pixels, or shares of pixels by their class.
 
     Raises:
         ValueError: the shapes do not belong together.
     """
     scale = _scale(lr, sr, hr)
-    low = _inner(lr, border // scale).astype(np.float64)
-    enhanced, truth = _inner(sr, border).astype(np.float64), _inner(hr, border).astype(np.float64)
+    margin = border // scale
+    low = _inner(lr, margin).astype(np.float64)
+    enhanced, truth = (_inner(image, margin * scale).astype(np.float64) for image in (sr, hr))
     low_up = _resample(low, enhanced.shape[1:])
     enhanced_down = _resample(enhanced, low.shape[1:])
     harmonised = harmonise(enhanced, truth)
-    improvement, omission, hallucination = correctness(low_up, harmonised, truth, distance=distance, norm=norm)
+    improvement, omission, hallucination = correctness(low_up, harmonised, truth, norm=norm)
     return OpenSr(
         reflectance=float(np.nanmean(np.abs(low - enhanced_down))),
-        spectral=float(np.nanmean(_distance(low, enhanced_down, "sad"))),
+        spectral=float(np.nanmean(_angle(low, enhanced_down))),
         spatial=float(np.hypot(*translation(low[:3].mean(0), enhanced_down[:3].mean(0)))),
         synthesis=float(np.nanmean(np.abs(low_up - harmonised))),
         improvement=improvement,
@@ -82,14 +81,14 @@ def opensr(lr: Array, sr: Array, hr: Array, *, border: int = 16, distance: Dista
     )
 
 
-def correctness(low: Real, enhanced: Real, truth: Real, *, distance: Distance = "nd", norm: Norm = "softmin") -> tuple[float, float, float]:
+def correctness(low: Real, enhanced: Real, truth: Real, *, norm: Norm = "softmin") -> tuple[float, float, float]:
     """Improvement, omission and hallucination of pictures on one grid, all ``(C, H, W)``.
 
     A pixel counts where any two of the three differ more than LR and HR do in three quarters of all pixels. With
     distances in units of the one between LR and HR, SR is an improvement near HR, an omission near LR, and a
     hallucination far from both.
     """
-    d_ref, d_im, d_om = _distance(low, truth, distance), _distance(enhanced, truth, distance), _distance(enhanced, low, distance)
+    d_ref, d_im, d_om = _distance(low, truth), _distance(enhanced, truth), _distance(enhanced, low)
     rank = max(int(0.75 * d_ref.size), 1) - 1
     threshold = np.partition(d_ref, rank, axis=None)[rank]
     counted = (d_ref > threshold) | (d_im > threshold) | (d_om > threshold)
@@ -180,13 +179,15 @@ def _triangle(size: int, wanted: int) -> Real:
     return matrix
 
 
-def _distance(x: Real, y: Real, kind: Distance) -> Real:
-    """Distance of each pixel of two ``(C, H, W)``, ``(H, W)``."""
-    if kind == "l1":
-        return np.asarray(np.abs(x - y).mean(axis=0), np.float64)
+def _distance(x: Real, y: Real) -> Real:
+    """Normalised difference of each pixel of two ``(C, H, W)``, ``(H, W)``."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        if kind == "nd":
-            ratio = np.abs(x - y) / np.abs(x + y + 1e-8)
-            return np.asarray(ratio.mean(axis=0), np.float64)
+        ratio = np.abs(x - y) / np.abs(x + y + 1e-8)
+        return np.asarray(ratio.mean(axis=0), np.float64)
+
+
+def _angle(x: Real, y: Real) -> Real:
+    """Spectral angle of each pixel of two ``(C, H, W)``, degrees ``(H, W)``."""
+    with np.errstate(divide="ignore", invalid="ignore"):
         cosine = (x * y).sum(axis=0) / (np.linalg.norm(x, axis=0) * np.linalg.norm(y, axis=0))
         return np.asarray(np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0))), np.float64)

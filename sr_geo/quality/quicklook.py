@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sr_geo.files import whole_file
 from sr_geo.quality.colours import coloured, enlarged, rounded_up, top_of
 from sr_geo.quality.view import SIDE, Ring, View, read_view
 
@@ -48,12 +49,14 @@ def write_quicklook(
     side: int = SIDE,
     unit: str = "",
 ) -> None:
-    """Write `quicklook` as a PNG; the file appears when it is whole."""
-    target = Path(path)
+    """Write `quicklook` as a PNG; the file appears when it is whole.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     image = quicklook(before, after, detail, bands=bands, outlines=outlines, side=side, unit=unit)
-    draft = target.with_name(f".{target.name}.part")
-    image.save(draft, format="PNG")
-    draft.replace(target)
+    with whole_file(Path(path)) as draft:
+        image.save(draft, format="PNG")
 
 
 def compose(view: View, *, unit: str = "", captions: tuple[str, str, str] = ("Input", "Result", "Added detail")) -> "Image":

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeGuard
 
+from sr_geo.files import whole_file
 from sr_geo.quality.charts import Shown, Spectra
 from sr_geo.quality.view import View
 from sr_geo.quality.wording import band_name, digits_for, duration, fixed, length, listed, significant
@@ -126,11 +127,14 @@ class ReportData:
 
 
 def write_report(path: str | Path, report: ReportData) -> None:
-    """Write the report as one HTML file that needs no other; it appears when it is whole."""
-    target = Path(path)
-    draft = target.with_name(f".{target.name}.part")
-    draft.write_text(render_report(report), encoding="utf-8")
-    draft.replace(target)
+    """Write the report as one HTML file that needs no other; it appears when it is whole.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    page = render_report(report)
+    with whole_file(Path(path)) as draft:
+        draft.write_text(page, encoding="utf-8")
 
 
 def render_report(report: ReportData) -> str:

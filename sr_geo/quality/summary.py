@@ -69,12 +69,9 @@ def write_run_report(result: Result, path: Path) -> None:
     Raises:
         OutputError: the page cannot be written.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NoCrsWarning)  # said when the run opened the raster
-            write_report(path, report_of(result))
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NoCrsWarning)  # said when the run opened the raster
+        write_report(path, report_of(result))
 
 
 def report_of(result: Result) -> ReportData:

@@ -13,6 +13,7 @@ from pyproj import CRS
 from threadpoolctl import threadpool_limits
 
 from sr_geo.errors import ConsistencyWarning, NoDataWarning, SrGeoError
+from sr_geo.files import clear_stale
 from sr_geo.grid import TilePlan, Window
 from sr_geo.raster.ahead import Ahead
 from sr_geo.raster.harvest import BandCheck, Harvest, band_names, drifting
@@ -23,7 +24,7 @@ from sr_geo.raster.planning import choose_model, find_blurs, plan_bands
 from sr_geo.raster.scene import Scene
 from sr_geo.raster.spool import Layout, Spool
 from sr_geo.raster.stream import Stream
-from sr_geo.raster.target import check_room, clear_stale
+from sr_geo.raster.target import check_room
 from sr_geo.raster.tiles import TilePlanning
 from sr_geo.raster.units import unit_of
 from sr_geo.raster.workers import Workers
@@ -141,7 +142,7 @@ def _run(job: Job, progress: Report) -> Result:
         stack.enter_context(threadpool_limits(1, user_api="blas"))
         scene = stack.enter_context(Scene.open(job.source, roles=options.bands, extra=options.extra_bands))
         upscaler = choose_model(scene, options.model, device=options.device, threads=options.threads)
-        blurs = find_blurs(scene, options.psf)
+        blurs = find_blurs(scene, options.psf, scale=upscaler.card.scale)
         planning = plan_bands(
             scene,
             upscaler.card,

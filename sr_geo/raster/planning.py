@@ -159,19 +159,20 @@ def common_nodata(scene: Scene) -> float | None:
     return storable(values[0], scene.dtype) if values else None
 
 
-def find_blurs(scene: Scene, psf: Literal["auto"] | float) -> tuple[Blur, ...]:
+def find_blurs(scene: Scene, psf: Literal["auto"] | float, *, scale: int = 4) -> tuple[Blur, ...]:
     """Blur of each band: given, measured on edges of the scene, or the default of its sensor.
 
     Args:
         scene: the input; a few windows of it are read where the blur is to be measured.
         psf: ``auto``, or a standard deviation in output pixels of the scene's grid; bands that were brought to the grid
             from larger pixels are blurred in proportion.
+        scale: of the model: output pixels per pixel of the scene's grid.
 
     Raises:
         OptionError: the blur of such a band is beyond what can be computed.
     """
     if psf == "auto":
-        return measure_blurs(scene)
+        return measure_blurs(scene, scale=scale)
     return tuple(_given(float(psf), band, scene) for band in scene.bands)
 
 
@@ -189,8 +190,8 @@ def _given(sigma: float, band: Band, scene: Scene) -> Blur:
     return Blur(scaled, f"given, for pixels of {band.metres:g} m")
 
 
-def measure_blurs(scene: Scene) -> tuple[Blur, ...]:
-    """Blur of each band by its own edges, or the default of its sensor where there are too few good ones."""
+def measure_blurs(scene: Scene, *, scale: int = 4) -> tuple[Blur, ...]:
+    """Blur of each band, in output pixels of a model of `scale`: by its own edges, or the sensor's default where too few are good."""
     from sr_geo.psf import find_edges, sample_windows, sigma_of_edges
 
     pictures = _pictures(scene.bands)
@@ -201,12 +202,13 @@ def measure_blurs(scene: Scene) -> tuple[Blur, ...]:
             blurs.append(Blur(0.0, "not needed"))
             continue
         place = pictures.index(index)
-        estimate = sigma_of_edges([find_edges(values[place].astype(np.float32), valid[place]) for values, valid in samples])
+        edges = [find_edges(values[place].astype(np.float32), valid[place]) for values, valid in samples]
+        estimate = sigma_of_edges(edges, scale=scale)
         if estimate.sigma is not None:
             blurs.append(Blur(estimate.sigma, f"measured on {estimate.edges} edges"))
         else:
             origin = "default" if scene.sensor is None else f"default of {scene.sensor}"
-            sigma = default_sigma(scene.sensor, band.role, metres=scene.metres)
+            sigma = default_sigma(scene.sensor, band.role, metres=scene.metres, scale=scale)
             blurs.append(Blur(sigma, f"{origin} ({estimate.edges} good edges are too few)"))
     return tuple(blurs)
 

@@ -139,18 +139,19 @@ _COARSE_METRES = {
 }
 
 
-def default_sigma(sensor: str | None, role: str | None, *, metres: float | None = None) -> float:
-    """Blur σ of one band in output pixels, 1.0…3.2; 1.6 (an MTF of 0.29 at Nyquist) where sensor or band is unknown.
+def default_sigma(sensor: str | None, role: str | None, *, metres: float | None = None, scale: int = 4) -> float:
+    """Blur σ of one band in output pixels, 1.0…3.2 at ×4; 1.6 (an MTF of 0.29 at Nyquist) where sensor or band is unknown.
 
     Args:
         sensor: as `sensor_of` names it.
         role: of the band.
         metres: pixel size of the raster where it is known: a 20 m band on a grid of 20 m is as sharp as its pixels.
+        scale: output pixels per input pixel; the blur is a property of the sensor, so σ grows in proportion.
     """
     sigma = DEFAULT_SIGMA.get(sensor or "", {}).get(role or "", _UNKNOWN_SIGMA)
     if sensor == SENTINEL2 and metres is not None and metres > 0.97 * _COARSE_METRES.get(role or "", float("inf")):
         sigma = _UNKNOWN_SIGMA
-    return min(max(sigma, _SIGMA_LIMITS[0]), _SIGMA_LIMITS[1])
+    return min(max(sigma, _SIGMA_LIMITS[0]), _SIGMA_LIMITS[1]) * scale / 4
 
 
 def canonical(name: str) -> str | None:

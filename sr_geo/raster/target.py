@@ -1,50 +1,14 @@
-"""The place of an output: whether it may be written there, and a temporary name until it is whole."""
+"""The place of an output: whether it may be written there, and whether there is room."""
 
-import errno
 import os
-import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from rasterio._err import CPLE_BaseError  # what rasterio.shutil.copy raises; rasterio has no public name for it
-from rasterio.errors import RasterioError
-
 from sr_geo.errors import OutputError
+from sr_geo.files import reason_of
 
 SIDECARS = (".aux.xml", ".ovr", ".msk")
 """What GDAL keeps beside a file called name.tif as name.tif.ovr …; those of a file that is replaced go with it."""
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` that takes its place at the end, or is deleted where anything fails.
-
-    Raises:
-        OutputError: instead of any error of the file system or GDAL.
-    """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
-    try:
-        yield temporary
-        temporary.replace(path)
-    except (OSError, RasterioError, CPLE_BaseError) as error:
-        if isinstance(error, OutputError):
-            raise
-        # GDAL's own errors do not say so.
-        full = path.parent.is_dir() and shutil.disk_usage(path.parent).free < 1_000_000
-        reason = "the disk is full; make room and run again" if full else _reason(error)
-        raise OutputError(f"{path}: cannot be written ({reason})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def clear_stale(path: Path) -> None:
-    """Delete what killed runs left half-written of `path`; for a run that holds the lock of this output."""
-    left = re.compile(rf"\.{re.escape(path.stem)}\.\d+(\.plain)?{re.escape(path.suffix)}(\.(msk\.)?ovr\.tmp)?")  # the last ones by GDAL
-    for beside in path.parent.iterdir() if path.parent.is_dir() else ():
-        if left.fullmatch(beside.name):
-            beside.unlink(missing_ok=True)
 
 
 def check_target(path: Path, *, overwrite: bool) -> None:
@@ -56,7 +20,7 @@ def check_target(path: Path, *, overwrite: bool) -> None:
     try:
         exists = path.exists()
     except (OSError, ValueError) as error:  # too long, or with characters that no name can hold
-        raise OutputError(f"{path}: cannot be the name of a file ({_reason(error)}); choose another name") from error
+        raise OutputError(f"{path}: cannot be the name of a file ({reason_of(error)}); choose another name") from error
     if exists and not overwrite:
         raise OutputError(f"{path}: exists already; choose another name or add --overwrite")
     if path.is_dir():
@@ -91,12 +55,3 @@ def check_room(folder: Path, needed: int) -> None:
 
 def _size(count: int) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return "the disk is full; make room and run again"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    text = str(error).strip().splitlines()
-    return text[0] if text else type(error).__name__

@@ -18,10 +18,10 @@ from rasterio.io import DatasetWriter
 from rasterio.shutil import copy as gdal_copy
 
 from sr_geo.errors import OptionError
+from sr_geo.files import whole_file
 from sr_geo.grid import Window, finer, shifted
 from sr_geo.radiometry import Encoding, Mask, hole_value
 from sr_geo.raster.bands import Domains
-from sr_geo.raster.target import whole_file
 from sr_geo.raster.verify import Sums, check_blocks, read_back
 
 Compression = Literal["deflate", "zstd", "lzw", "none"]

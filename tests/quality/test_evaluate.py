@@ -265,6 +265,25 @@ def test_consistency_tells_a_consistent_raster_from_another_and_takes_the_blur_f
     assert good.mean_absolute < 0.5 * bad.mean_absolute
 
 
+@pytest.mark.parametrize("scale", [2, 4, 5])
+def test_the_usual_blur_is_as_wide_on_the_ground_at_every_ratio_of_pixel_sizes(write: Write, scale: int) -> None:
+    from sr_geo.raster.roles import default_sigma
+
+    truth, other = pictures(size=(160, 200))
+    coarse = truth[:, ::scale, ::scale].copy()
+    lr = write("lr.tif", coarse, transform=FINE @ Affine.scale(scale), tags={"SPACECRAFT_ID": "LANDSAT_8"})
+    found = evaluate_rasters(write("t.tif", truth), write("e.tif", other), lr=lr, perceptual=False).consistency
+    assert found is not None
+    assert found.psf == pytest.approx([default_sigma("landsat-8", band) * scale / 4 for band in BANDS])
+
+
+def test_a_usual_blur_beyond_what_can_be_computed_is_asked_for(write: Write) -> None:
+    truth, other = pictures(size=(128, 128))
+    lr = write("lr.tif", truth[:, ::64, ::64].copy(), transform=FINE @ Affine.scale(64))
+    with pytest.raises(OptionError, match=r"blur 25\.6, 25\.6, 25\.6, 25\.6: expected 0 up to 20 pixels .*--psf"):
+        evaluate_rasters(write("t.tif", truth), write("e.tif", other), lr=lr, perceptual=False)
+
+
 def test_trust_of_the_truth_is_best(write: Write) -> None:
     truth, other = pictures()
     lr = write("lr.tif", truth.reshape(4, 40, 4, 48, 4).mean(axis=(2, 4)).round().astype(np.uint16), transform=COARSE)

@@ -1,6 +1,7 @@
 """Identification: identities of matching, intervals against published values, and the command's one-line errors."""
 
 import csv
+import json
 import math
 import pickle
 from dataclasses import dataclass
@@ -8,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
+from sr_geo.cli.identify import identify as command
 from sr_geo.errors import EvaluationError, InputError, MissingPartError
 from sr_geo.quality import identify as module
 from sr_geo.quality import identify_networks as networks
@@ -28,7 +31,6 @@ from sr_geo.quality.identify import (
 from sr_geo.quality.identify_networks import (
     Lite0,
     lite0_available,
-    lite0_classes,
     lite0_features,
     read_tensors,
     resized,
@@ -146,6 +148,62 @@ def test_tables_of_spreadsheets_are_read(tmp_path: Path, mark: str, comma: str) 
     assert read_table(path) == {"a": {"file": "x/a.png", "text": "1AB"}}
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,text\nx/a.png,1AB\ny/a.jpg,2CD\n", r"x/a\.png and y/a\.jpg have the same name"),
+        ("text,file\n1AB,a.png\n2CD\n", r"line 3 names no picture in its column `file`"),
+        ("text,file\n1AB,\n", r"line 2 names no picture"),
+    ],
+)
+def test_rows_that_name_no_picture_or_one_picture_twice_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "plates.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(EvaluationError, match=message):
+        read_table(path)
+
+
+def test_rows_without_anything_are_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "plates.csv"
+    path.write_text("file;text\na.png;1AB\n;\n\nb.png\n", encoding="utf-8")
+    assert read_table(path) == {"a": {"file": "a.png", "text": "1AB"}, "b": {"file": "b.png", "text": ""}}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,role\na.png,gallery\nb.png,probe\nc.png,gallery\n", r"no identity for a\.png, b\.png, c\.png; fill the column"),
+        ("file,identity,role\na.png,1,gallery\nb.png,,probe\nc.png,2,gallery\n", r"no identity for b\.png;"),
+        ("file,identity\na.png,1\nb.png,1\nc.png,\n", r"no identity for c\.png;"),
+    ],
+)
+def test_people_without_an_identity_are_named(folders: tuple[Path, Path, Path], tmp_path: Path, text: str, message: str) -> None:
+    truth, good, _ = folders
+    (tmp_path / "people.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(EvaluationError, match=message):
+        identify_folders("face", truth, good, labels=tmp_path / "people.csv")
+
+
+def test_the_command_writes_its_figures_whole(folders: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    truth, good, _ = folders
+    figures = tmp_path / "figures.json"
+    ended = CliRunner().invoke(command, [str(truth), str(good), "--json", str(figures)])
+    assert ended.exit_code == 0, ended.output
+    (found,) = json.loads(figures.read_text("utf-8"))
+    assert found["enhanced"] == {"hits": 3, "count": 3}
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_rows_of_pictures_that_are_not_there_need_no_identity(folders: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    truth, good, _ = folders
+    (tmp_path / "people.csv").write_text("file,identity\na.png,1\nb.png,1\nc.png,2\nd.png,\n", encoding="utf-8")
+    (found,) = identify_folders("face", truth, good, labels=tmp_path / "people.csv")
+    assert found.enhanced.count == 3
+    (tmp_path / "some.csv").write_text("file,identity\na.png,\nb.png,\nd.png,4\n", encoding="utf-8")
+    (found,) = identify_folders("patch", truth, good, labels=tmp_path / "some.csv")
+    assert (found.gallery, found.enhanced.hits) == (2, 2)
+
+
 def test_what_patches_need_is_said_before_work_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(networks, "lite0_available", lambda: True)
     monkeypatch.setattr(networks, "is_available", lambda: False)
@@ -196,7 +254,9 @@ def test_efficientnet_lite0_knows_a_cat_and_a_cup() -> None:
         side = min(picture.shape[:2])
         top, left = ((length - side) // 2 for length in picture.shape[:2])
         square = resized(np.ascontiguousarray(picture[top : top + side, left : left + side]), 224)
-        classes = lite0_classes(lite0_features(square))
+        weights = networks._lite0_weights()
+        logits = weights["_fc.weight"] @ lite0_features(square) + weights["_fc.bias"]
+        classes = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
         assert int(classes.argmax()) == index
         assert float(classes.max()) == pytest.approx(likely, abs=0.01)
     described = Lite0().describe(colour(10, 100, 30, size=50), colour(0, 0, 0))

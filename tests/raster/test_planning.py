@@ -15,7 +15,8 @@ from sr_geo.errors import BandError, BlurWarning, ModelError, ModelWarning, Opti
 from sr_geo.grid import TilePlan
 from sr_geo.models.catalog import entries
 from sr_geo.radiometry import Encoding, default_encoding
-from sr_geo.raster.enhance import choose_tiles
+from sr_geo.raster.enhance import choose_tiles, enhance_raster
+from sr_geo.raster.options import Options
 from sr_geo.raster.planning import Blur, choose_model, find_blurs, measure_blurs, plan_bands
 from sr_geo.raster.scene import Band, Scene
 from sr_geo.raster.tiles import TilePlanning
@@ -194,6 +195,27 @@ def test_the_blur_is_measured_on_edges(tmp_path: Path, polygons: np.ndarray[Any,
     assert red.origin.startswith("measured on ")
     assert abs(red.sigma - sigma) < 0.4
     assert classes == Blur(0.0, "not needed")
+
+
+@pytest.mark.parametrize("sigma", [1.4, 2.4])
+def test_the_blur_is_in_output_pixels_of_the_model(tmp_path: Path, polygons: np.ndarray[Any, Any], sigma: float) -> None:
+    low = seen(polygons, Sensor(sigma)).astype(np.uint16)
+    path = write_raster(tmp_path / "in.tif", np.stack([low, np.full_like(low, 9)]), descriptions=["red", "green"])
+    with Scene.open(path) as scene:
+        measured, default = find_blurs(scene, "auto", scale=2)
+        assert find_blurs(scene, 1.3, scale=2) == (Blur(1.3, "given"),) * 2
+        at_four = measure_blurs(scene)
+    assert measured.origin.startswith("measured on ")
+    assert abs(measured.sigma - sigma / 2) < 0.2
+    assert default == Blur(0.8, "default (0 good edges are too few)")
+    assert (measured.sigma, default.sigma) == pytest.approx([blur.sigma / 2 for blur in at_four])
+
+
+def test_a_run_takes_the_blur_at_the_scale_of_its_model(tmp_path: Path) -> None:
+    source = write_raster(tmp_path / "in.tif", np.full((1, 60, 60), 9, np.uint8), descriptions=["red"])
+    model = write_model(tmp_path / "own.onnx", card(bands=("red",), name="own", scale=2, sigma=(0.5, 1.6)))
+    result = enhance_raster(source, tmp_path / "out.tif", Options(model=model, device="cpu", threads=1))
+    assert [band.sigma for band in result.planning.bands] == [0.8]
 
 
 def test_without_edges_the_sensor_has_a_blur(tmp_path: Path) -> None:

@@ -246,6 +246,12 @@ def test_coarse_bands_on_their_own_grid_are_not_blurred_by_a_finer_one() -> None
     assert default_sigma("landsat-8", "thermal1", metres=30.0) == 3.2
 
 
+def test_sigma_is_in_output_pixels_of_the_scale() -> None:
+    for sensor, role in ((None, None), ("sentinel-2", "red"), ("landsat-8", "thermal1")):
+        at_four = default_sigma(sensor, role)
+        assert [default_sigma(sensor, role, scale=scale) for scale in (2, 4, 8)] == [at_four / 2, at_four, 2 * at_four]
+
+
 @pytest.mark.parametrize(
     ("sensor", "role", "least", "most"),
     [("sentinel-2", "red", 0.2, 0.3), ("sentinel-2", "nir", 0.2, 0.3), ("landsat-8", "red", 0.3, 0.45), ("landsat-8", "nir", 0.25, 0.4)],
