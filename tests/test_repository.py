@@ -148,6 +148,7 @@ PAGES = (
     "CONTRIBUTING.md",
     "docs/enhance.md",
     "docs/evaluate.md",
+    "docs/identify.md",
     "docs/image.md",
     "docs/install.md",
     "docs/medical.md",

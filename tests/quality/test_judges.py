@@ -1,4 +1,4 @@
-"""The frozen judges of `sr-geo identify` on pictures of scikit-image and on drawn plates. Skipped where the extra `identify` is not installed."""
+"""The frozen judges of `sr-geo identify`, on pictures of scikit-image and drawn plates. Skipped where the extra `identify` is missing."""
 
 import csv
 import io
