@@ -11,7 +11,8 @@ ResNet152V2; its provenance says so wherever it is used.
 
 Writes into the folder: log.csv, state.safetensors (to go on) and resnet152v2-distilled.safetensors (half precision, about 8 MB).
 Pictures: the training parts of the open rasters below $SR_GEO_DATA, those in scikit-image, and any folders given with --pictures.
-The lowest fifth of each is held out: `r2` in the log is the share of the teacher's variance explained there.
+The lowest fifth of each is held out: `r2` in the log is the share of the teacher's variance explained there, in windows of 64 pixels,
+so that pictures of 320 rows have some.
 """
 
 import argparse
@@ -52,6 +53,10 @@ RASTERS = (
     ("satellite/landsat/LC08_L1TP_224078*.[tT][iI][fF]", 0, None, 1400),
 )
 HELD_OUT = 0.2
+PATIENCE = 10_000
+"""Windows that may be refused in a row."""
+PROBE_SIDE, PROBE_BATCH = 64, 64
+"""Windows that r2 is measured in: at most so large, or small pictures would have none below the border."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +69,12 @@ class Picture:
     """8 bits of red, green and blue, taken as they are; anything else is fitted to that range."""
 
 
-def load_pictures(root: Path | None, folders: list[Path]) -> list[Picture]:
-    """All pictures for training."""
+def load_pictures(root: Path | None, folders: list[Path], *, size: int) -> list[Picture]:
+    """All pictures for training: of photographs those of 256 pixels a side, or of twice the window's `size` where that is less.
+
+    Raises:
+        SystemExit: there are none.
+    """
     if root:
         import rasterio  # not needed for folders of pictures
         from rasterio.windows import Window
@@ -88,24 +97,43 @@ def load_pictures(root: Path | None, folders: list[Path]) -> list[Picture]:
         for path in sorted((*folder.glob("*.png"), *folder.glob("*.jpg"), *folder.glob("*.webp"))):
             with Image.open(path) as image:
                 pixels = np.asarray(image.convert("RGB")).transpose(2, 0, 1)
-            if min(pixels.shape[1:]) >= 256:
+            if min(pixels.shape[1:]) >= min(256, 2 * size):
                 pictures.append(Picture(pixels, photograph=True))
     if not pictures:
-        raise SystemExit("no pictures: set SR_GEO_DATA, install scikit-image, or give --pictures FOLDER")
+        raise SystemExit("no pictures, or none that is large enough: set SR_GEO_DATA, install scikit-image, or give --pictures FOLDER")
     return pictures
 
 
+def first_rows(picture: Picture, size: int, *, held_out: bool) -> range:
+    """Where windows may begin: they lie above the border between training and held-out rows, or below it. Empty where none fits."""
+    _, height, width = picture.pixels.shape
+    border = round((1.0 - HELD_OUT) * height)
+    if width < size:
+        return range(0)
+    return range(border, height - size + 1) if held_out else range(border - size + 1)
+
+
 def draw(pictures: list[Picture], *, batch: int, size: int, rng: np.random.Generator, held_out: bool = False) -> Tensor:
-    """A batch ``(batch, 3, size, size)`` of RGB in about 0…1, flipped and turned; each picture is as likely as any other."""
-    out = []
+    """A batch ``(batch, 3, size, size)`` of RGB in about 0…1, flipped and turned; each picture large enough is as likely as any other.
+
+    Raises:
+        SystemExit: none is large enough, or all have nodata nearly everywhere.
+    """
+    if not any(first_rows(picture, size, held_out=held_out) for picture in pictures):
+        part = "lowest fifth, which is held out" if held_out else "upper four fifths"
+        raise SystemExit(f"windows of {size} pixels fit into no picture's {part}; give a smaller --size, or larger --pictures")
+    out: list[Tensor] = []
+    missed = 0
     while len(out) < batch:
+        missed += 1
+        if missed > PATIENCE:
+            raise SystemExit(f"{PATIENCE} windows drawn in a row were too large or nodata; take out rasters that hold little else")
         picture = pictures[rng.integers(len(pictures))]
-        bands, height, width = picture.pixels.shape
-        border = round((1.0 - HELD_OUT) * height)
-        first, last = (min(border, height - size), height - size) if held_out else (0, border - size)
-        if last < first or width < size:
+        bands, _, width = picture.pixels.shape
+        rows = first_rows(picture, size, held_out=held_out)
+        if not rows:
             continue
-        row, column = rng.integers(first, last + 1), rng.integers(width - size + 1)
+        row, column = rng.integers(rows.start, rows.stop), rng.integers(width - size + 1)
         chosen = (0, 1, 2) if picture.photograph else tuple(rng.choice(bands, 3, replace=bands < 3))
         window = picture.pixels[chosen, row : row + size, column : column + size].astype(np.float32)
         if not picture.photograph and (window == 0).all(axis=0).mean() > 0.01:
@@ -115,6 +143,7 @@ def draw(pictures: list[Picture], *, batch: int, size: int, rng: np.random.Gener
             x = to_picture_range(x / x.std().clamp_min(1e-6), x / x.std().clamp_min(1e-6), "spread")
         x = torch.rot90(x, int(rng.integers(4)), (2, 3))
         out.append(x.flip(3) if rng.random() < 0.5 else x)
+        missed = 0
     return torch.cat(out)
 
 
@@ -177,13 +206,13 @@ class Distillation(nn.Module):
 
 
 def save(folder: Path, task: Distillation, optimiser: torch.optim.Optimizer, about: dict[str, str]) -> None:
-    """Write what is needed to go on, and the student for use."""
+    """Write what is needed to go on, last, and the student for use: where the state says that all is done, the student is there."""
     tensors = {f"task/{key}": value for key, value in task.state_dict().items()}
     for index, values in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser/{index}/{key}": value for key, value in values.items()}
     tensors["progress"] = torch.tensor([float(about["steps"]), float(about["seconds"])], dtype=torch.float64)
     student = {key: value.half() for key, value in task.student.state_dict().items() if value.is_floating_point()}
-    for name, content in (("state.safetensors", tensors), (DISTILLED, student)):
+    for name, content in ((DISTILLED, student), ("state.safetensors", tensors)):
         save_file({key: value.detach().cpu().contiguous() for key, value in content.items()}, folder / f"{name}.tmp", metadata=about)
         (folder / f"{name}.tmp").replace(folder / name)
 
@@ -253,7 +282,10 @@ def main() -> None:
     arguments = parse_arguments()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     root = os.environ.get("SR_GEO_DATA")
-    pictures = load_pictures(Path(root) if root else None, arguments.pictures)
+    pictures = load_pictures(Path(root) if root else None, arguments.pictures, size=arguments.size)
+    draw(pictures, batch=1, size=arguments.size, rng=np.random.default_rng(1))  # refuses here, and not in a process that makes batches
+    side = min(arguments.size, PROBE_SIDE)
+    probe = draw(pictures, batch=PROBE_BATCH, size=side, rng=np.random.default_rng(1), held_out=True)
     try:
         device = choose_device(arguments.device, 1)
     except OptionError as error:
@@ -265,7 +297,7 @@ def main() -> None:
     if (arguments.folder / "state.safetensors").exists():
         step, seconds = restore(arguments.folder, task, optimiser, teacher=origin)
     batches = Batches(pictures, arguments.batch, arguments.size).since(step, workers=arguments.workers, pinned=device == "cuda")
-    probe = draw(pictures, batch=16, size=arguments.size, rng=np.random.default_rng(1), held_out=True).to(device)
+    probe = probe.to(device)
     about = {"until": STUDENT_TAPS[-1], "teacher": origin}
 
     def done() -> float:

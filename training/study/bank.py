@@ -43,8 +43,17 @@ class Bank:
 
 
 def make_bank(recipe: Recipe, pictures: Path, path: Path, *, pairs: int, workers: int) -> None:
-    """Draw and degrade `pairs` windows with the code of the training, and write them to `path`."""
+    """Draw and degrade `pairs` windows with the code of the training, and write them to `path`; a bank that is there stays.
+
+    Raises:
+        SystemExit: the bank that is there has another number or size of pairs, as one of a trial has.
+    """
     if path.exists():
+        with np.load(path) as content:
+            count, _, patch, _ = content["lr"].shape
+        if (count, patch) != (pairs, recipe.loop.patch):
+            found, wanted = f"{count} pairs of {patch} px", f"{pairs} of {recipe.loop.patch} px"
+            raise SystemExit(f"{path}: {found}, planned are {wanted}; remove it if it is of a trial, or give another --runs")
         return
     starts = range(0, pairs, PIECE)
     counts = [min(PIECE, pairs - start) for start in starts]

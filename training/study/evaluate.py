@@ -9,8 +9,8 @@ alone. training/study/tables.py makes the page's tables of it. Needs the extras 
 PSNR in dB and SSIM (peak 1, 4 pixels at the edge left out), LPIPS, DISTS, `features` (the distance of
 VGG19's features before their last activation, as the loss has it), the share that each judge identifies, and how many pictures it
 gained and lost against bicubic interpolation (empty in rows of before that was counted). Plates are also counted among those whose truth
-is read. The runs themselves go into study-runs.csv (a row for each: steps, minutes, where its networks come from) and study-log.csv (the
-terms of its loss).
+is read (rows of before that was counted lack it). The runs themselves go into study-runs.csv (a row for each: steps, minutes, where its
+networks come from) and study-log.csv (the terms of its loss). Runs of a trial are refused.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from legs import PROGRESS, described, take_over
 from plan import HERE, Plan, Run, read_plan
 from safetensors.torch import load_file
 from tables import NAMES, Row, of_one_plan, read, replaced, write
-from trainer import is_done
+from trainer import finished
 
 from sr_geo.quality.dists import dists
 from sr_geo.quality.identify import compare, share
@@ -106,7 +106,8 @@ def judge(kind: str, truths: list[tests.Truth], pictures: list[Float], readable:
     """Identified or not, for each judge and each picture; `readable`: of plates, whether the truth is read."""
     if kind == "plate":
         read = tests.by_reading(truths, pictures)
-        return {"reader": read, "reader, of those whose truth it reads": [hit for hit, known in zip(read, readable, strict=True) if known]}
+        among = [hit for hit, known in zip(read, readable, strict=True) if known]
+        return {"reader": read} | ({"reader, of those whose truth it reads": among} if among else {})
     judges: tuple[Descriptor, ...] = (Faces(),) if kind == "face" else patch_descriptors()
     return {one.name: tests.by_descriptor(kind, truths, pictures, one) for one in judges}
 
@@ -146,6 +147,14 @@ def rows(plan: Plan, done: list[Run], runs: Path, data: Path, *, most: int) -> I
             figures = common | {"pictures": len(truths)} | measure(truths, pictures, features)
             found = [figures | verdict(name, before[name], each) for name, each in hits.items()]
             yield [{column: str(value) for column, value in row.items()} for row in found]
+
+
+def record(plan: Plan, done: list[Run], runs: Path, table: Path) -> None:
+    """Put the runs themselves and their losses into study-runs.csv and study-log.csv, beside the table and named after it."""
+    domains = {run.domain for run in done}
+    for name, columns, about in zip(("runs", "log"), (RUN_COLUMNS, LOG_COLUMNS), described(plan, done, runs), strict=True):
+        path = table.with_name(f"{table.stem}-{name}.csv")
+        write(path, columns, replaced(of_one_plan(read(path), plan.title, domains), about, RUN_COLUMNS[:4]))
 
 
 def in_order(found: Iterable[Row]) -> list[Row]:
@@ -205,7 +214,7 @@ def main() -> None:
             told = json.loads((leg / PROGRESS).read_text(encoding="utf-8"))
             print(f"{leg}: {len(told['finished'])} runs")
             take_over(plan, planned, runs, runs / "weights", leg)
-        done = [run for run in planned if is_done(runs / run.folder)]
+        done = finished(plan, planned, runs)
         done = [run for run in done if run.name in (given.run or NAMES) and run.seed in (given.seed or plan.content["seeds"])]
         if not done:
             raise SystemExit(f"{runs}: no such run is done; run training/study/run.py first")
@@ -220,9 +229,7 @@ def main() -> None:
             write(given.out, COLUMNS, in_order(table))  # what is measured is kept, should the rest be stopped
             for row in found:
                 print(*row.values(), flush=True)
-        for name, columns, about in zip(("runs", "log"), (RUN_COLUMNS, LOG_COLUMNS), described(plan, done, runs), strict=True):
-            path = given.out.with_name(f"{given.out.stem}-{name}.csv")
-            write(path, columns, replaced(read(path), about, RUN_COLUMNS[:4]))
+        record(plan, done, runs, given.out)
     draw(given.out, given.out.with_suffix(".png"))
 
 

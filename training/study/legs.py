@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,34 +12,48 @@ from plan import Plan, Run
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from trainer import is_done
+from trainer import finished, is_done, require_planned
+
+from sr_geo.train.perceptual.weights import DISTILLED
 
 PROGRESS = "progress.json"
 
 
 def hand_over(plan: Plan, planned: Iterable[Run], runs: Path, weights: Path, out: Path) -> None:
-    """Write all that is finished into `out`: it, the pictures and the weights are enough to go on elsewhere."""
+    """Write all that is finished into `out`: it, the pictures and the weights are enough to go on elsewhere.
+
+    A file of generators and one of discriminators for each domain and seed keep each below 16 MiB. What is done is written down
+    last, when all of it is there.
+
+    Raises:
+        SystemExit: a run is of another plan or of a trial.
+    """
     out.mkdir(parents=True, exist_ok=True)
     planned = list(planned)
-    finished = [run for run in planned if is_done(runs / run.folder)]
-    progress = {run.folder: json.loads((runs / run.folder / "done.json").read_text(encoding="utf-8")) for run in finished}
+    done = finished(plan, planned, runs)
+    for domain, seed in dict.fromkeys((run.domain, run.seed) for run in done):
+        ours = [run for run in done if (run.domain, run.seed) == (domain, seed)]
+        _save(_gathered(ours, runs, "weights"), out / f"generators-{domain}-{seed}.safetensors")
+        waiting = {plan.parent(run) for run in planned if run not in done}
+        judges = _gathered((run for run in ours if run in waiting and run.name == "esrgan"), runs, "discriminator")
+        if judges:
+            _save(judges, out / f"discriminators-{domain}-{seed}.safetensors")
+    if (weights / DISTILLED).exists():
+        copy(weights / DISTILLED, out / DISTILLED)
+    progress = {run.folder: json.loads((runs / run.folder / "done.json").read_text(encoding="utf-8")) for run in done}
     written = {run.folder: runs / run.folder / "log.csv" for run in planned}
     logs = {name: path.read_text(encoding="utf-8") for name, path in written.items() if path.exists()}
-    (out / PROGRESS).write_text(json.dumps({"plan": plan.title, "finished": progress, "logs": logs}) + "\n", encoding="utf-8")
-    for domain in plan.domains:
-        nets = _gathered((run for run in finished if run.domain == domain), runs, "weights")
-        if nets:
-            save_file(nets, out / f"generators-{domain}.safetensors")
-        waiting = {plan.parent(run) for run in planned if run.domain == domain and run not in finished}
-        judges = _gathered((run for run in finished if run in waiting and run.name == "esrgan"), runs, "discriminator")
-        if judges:
-            save_file(judges, out / f"discriminators-{domain}.safetensors")
-    for path in weights.glob("resnet152v2-distilled.safetensors"):
-        (out / path.name).write_bytes(path.read_bytes())
+    draft = out / f"{PROGRESS}.part"
+    draft.write_text(json.dumps({"plan": plan.title, "finished": progress, "logs": logs}) + "\n", encoding="utf-8")
+    draft.replace(out / PROGRESS)
 
 
 def take_over(plan: Plan, planned: Iterable[Run], runs: Path, weights: Path, leg: Path) -> None:
-    """Take up what `hand_over` wrote; runs that are there already stay as they are."""
+    """Take up what `hand_over` wrote; runs that are there already stay as they are.
+
+    Raises:
+        SystemExit: the leg is of another plan or of a trial, or lacks a generator that it says is done.
+    """
     told = json.loads((leg / PROGRESS).read_text(encoding="utf-8"))
     if told["plan"] != plan.title:
         raise SystemExit(f"{leg}: is of the {told['plan']} plan; give it to a run of that plan")
@@ -45,18 +61,34 @@ def take_over(plan: Plan, planned: Iterable[Run], runs: Path, weights: Path, leg
         folder, done = runs / run.folder, told["finished"].get(run.folder)
         if done is None or is_done(folder):
             continue
-        recipe = plan.recipe(run, runs)
-        (folder / "recipe.json").write_text(recipe.model_dump_json(), encoding="utf-8")
+        require_planned(plan, run, done, leg)
+        generator = _part(leg, f"generators-{run.domain}", run.folder)
+        if not generator:
+            raise SystemExit(f"{leg}: no file has the generator of {run.folder}, which is said to be done; copy the leg as a whole")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "recipe.json").write_text(plan.recipe(run, runs).model_dump_json(), encoding="utf-8")
         (folder / "log.csv").write_text(told["logs"][run.folder], encoding="utf-8")
-        for kind, name in (("generators", "weights"), ("discriminators", "discriminator")):
-            tensors = _part(leg / f"{kind}-{run.domain}.safetensors", run.folder)
-            if tensors:
-                save_file(tensors, folder / f"{name}.safetensors")
+        _save(generator, folder / "weights.safetensors")
+        discriminator = _part(leg, f"discriminators-{run.domain}", run.folder)
+        if discriminator:
+            _save(discriminator, folder / "discriminator.safetensors")
         (folder / "done.json").write_text(json.dumps(done, indent=2) + "\n", encoding="utf-8")
     weights.mkdir(parents=True, exist_ok=True)
-    for path in leg.glob("resnet152v2-distilled.safetensors"):
-        if not (weights / path.name).exists():
-            (weights / path.name).write_bytes(path.read_bytes())
+    if (leg / DISTILLED).exists() and not (weights / DISTILLED).exists():
+        copy(leg / DISTILLED, weights / DISTILLED)
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a file; the target is there when it is whole, and not before."""
+    draft = target.with_name(f"{target.name}.{os.getpid()}.part")
+    shutil.copyfile(source, draft)
+    draft.replace(target)
+
+
+def _save(tensors: dict[str, Tensor], path: Path) -> None:
+    draft = path.with_name(f"{path.name}.part")
+    save_file(tensors, draft)
+    draft.replace(path)
 
 
 def _gathered(chosen: Iterable[Run], runs: Path, name: str) -> dict[str, Tensor]:
@@ -68,12 +100,13 @@ def _gathered(chosen: Iterable[Run], runs: Path, name: str) -> dict[str, Tensor]
     return gathered
 
 
-def _part(path: Path, prefix: str) -> dict[str, Tensor]:
-    if not path.exists():
-        return {}
-    with safe_open(path, "pt") as file:
-        names = [name for name in file.keys() if name.startswith(f"{prefix}/")]  # noqa: SIM118 - no mapping
-        found = {name.removeprefix(f"{prefix}/"): file.get_tensor(name) for name in names}
+def _part(leg: Path, kind: str, prefix: str) -> dict[str, Tensor]:
+    """A run's tensors from whichever file of the kind has them: earlier legs had one for all seeds of a domain."""
+    found = {}
+    for path in sorted(leg.glob(f"{kind}*.safetensors")):
+        with safe_open(path, "pt") as file:
+            names = [name for name in file.keys() if name.startswith(f"{prefix}/")]  # noqa: SIM118 - no mapping
+            found |= {name.removeprefix(f"{prefix}/"): file.get_tensor(name) for name in names}
     return {name: value.float() if value.dtype == torch.float16 else value for name, value in found.items()}
 
 

@@ -1,5 +1,6 @@
 """The plan of the study, read and checked, and each run of it as a recipe."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ class Plan:
     """``full`` or ``reduced``."""
     shortened: int | None = None
     """Steps of every run, for a trial."""
+    fewer: int | None = None
+    """Pairs of every bank, for a trial."""
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -56,8 +59,12 @@ class Plan:
         """Of the run."""
         return self.shortened or int(self.content["runs"][run.name]["steps"])
 
+    def pairs(self, domain: str) -> int:
+        """Training pairs of the domain's bank."""
+        return self.fewer or int(self.content["domains"][domain]["pairs"])
+
     def recipe(self, run: Run, runs: Path) -> Recipe:
-        """The run as a recipe; it is written to ``recipe.yaml`` in its folder, with what it extends."""
+        """The run as a recipe, which stands on one of training/recipes/base; what it starts from lies in `runs`."""
         entry, domain = self.content["runs"][run.name], self.content["domains"][run.domain]
         losses: dict[str, Any] = {}
         if entry["system"] != "rrdbnet":
@@ -68,7 +75,6 @@ class Plan:
         # Stage 3: the same seed for all, so that they differ by their losses and not by their samples.
         drawn = 0 if parent is None else 1 if parent.name == "start" else 2
         content = {
-            "extends": str(BASES / f"{entry['system']}.yaml"),
             "name": run.folder,
             "title": f"study, {run.domain}, {run.name}",
             "domain": "medical" if domain["bands"] == ["gray"] else "photo",
@@ -82,10 +88,7 @@ class Plan:
         }
         if parent is not None:
             content["init"] = str(runs / parent.folder)
-        path = runs / run.folder / "plan.yaml"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
-        return self._faster(load_recipe(path))
+        return self._faster(load_recipe(BASES / f"{entry['system']}.yaml", tuple(_settings(content))))
 
     def _faster(self, recipe: Recipe) -> Recipe:
         """The recipe with its learning rates times ``faster``, where the plan has it."""
@@ -98,12 +101,21 @@ class Plan:
         return recipe.model_copy(update={"losses": losses, "loop": loop})
 
 
-def read_plan(*, reduced: bool = False, steps: int | None = None) -> Plan:
-    """plan.yaml; `reduced` for processor cores, `steps` shortens every run for a trial."""
+def _settings(content: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """``key.key=value`` for all that is no mapping, as `load_recipe` takes it: what a base says beside it stays."""
+    for key, value in content.items():
+        if isinstance(value, dict):
+            yield from _settings(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}={yaml.safe_dump(value, default_flow_style=True, allow_unicode=True)}"
+
+
+def read_plan(*, reduced: bool = False, steps: int | None = None, pairs: int | None = None) -> Plan:
+    """plan.yaml; `reduced` for processor cores, `steps` shortens every run and `pairs` every bank, for a trial."""
     content = yaml.safe_load((HERE / "plan.yaml").read_text(encoding="utf-8"))
     less = content.pop("reduced")
     if reduced:
         for name, count in less.pop("steps").items():
             content["runs"][name]["steps"] = count
         content |= less
-    return Plan(content, "reduced" if reduced else "full", steps)
+    return Plan(content, "reduced" if reduced else "full", steps, pairs)

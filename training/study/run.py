@@ -5,7 +5,9 @@
     python training/study/run.py --data study-pack --out evening1 --minutes 240 --reduced      two processor cores
 
 `--data` is the folder or the archive that training/study/pack.py made. Runs lie in runs/study (or runs/study-reduced); a run that the end
-of the time cuts off goes on from where it was, and one that is not needed any more is not kept. See docs/study.md.
+of the time cuts off goes on from where it was, and one that is not needed any more is not kept. A trial with `--steps` or `--pairs` needs
+folders of its own (`--runs`, `--out`): where its runs and banks lie, those of the plan are refused. Several may be started on one `--runs`,
+say one for each domain: what they share is made by one of them, and a run is trained by one at a time. See docs/study.md.
 """
 
 import argparse
@@ -14,17 +16,25 @@ import subprocess
 import sys
 import tarfile
 import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 
 import torch
 from bank import load_bank, make_bank
-from legs import hand_over, take_over
+from legs import copy, hand_over, take_over
 from plan import HERE, Plan, Run, read_plan
-from trainer import is_done, train_run
+from trainer import finished, is_done, train_run
+
+from sr_geo.raster.lock import take_lock
+from sr_geo.train.perceptual.weights import DISTILLED
 
 SPARE = 25.0
 """Seconds kept for saving and for handing over."""
 STAND_IN = "resnet152v2"
+LOCK = "lock"
 
 
 def options() -> argparse.Namespace:
@@ -38,11 +48,25 @@ def options() -> argparse.Namespace:
     parser.add_argument("--runs", type=Path, help="default: runs/study, or runs/study-reduced")
     parser.add_argument("--domain", action="append", help="default: all")
     parser.add_argument("--jobs", type=int, help="runs beside each other; default: six on a GPU, else one")
-    parser.add_argument("--steps", type=int, help="of every run, for a trial")
-    parser.add_argument("--pairs", type=int, help="of every bank, for a trial")
+    parser.add_argument("--steps", type=int, help="of every run, for a trial with a --runs of its own")
+    parser.add_argument("--pairs", type=int, help="of every bank, for a trial with a --runs of its own")
     parser.add_argument("--one", nargs=3, metavar=("DOMAIN", "RUN", "SEED"), help=argparse.SUPPRESS)
     parser.add_argument("--until", type=float, help=argparse.SUPPRESS)
     return parser.parse_args()
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold a lock, once whoever has it lets go."""
+    while True:
+        try:
+            lock = take_lock(path)
+        except BlockingIOError:
+            time.sleep(0.5)
+        else:
+            break
+    with lock:
+        yield
 
 
 def unpacked(data: Path, runs: Path) -> Path:
@@ -50,31 +74,42 @@ def unpacked(data: Path, runs: Path) -> Path:
     if data.is_dir():
         return data
     folder = runs / "data"
-    if not folder.exists():
-        draft = runs / "data.part"
-        with tarfile.open(data) as archive:
-            archive.extractall(draft, filter="data")
-        draft.replace(folder)
+    with held(runs / LOCK):
+        if not folder.exists():
+            draft = runs / "data.part"
+            with tarfile.open(data) as archive:
+                archive.extractall(draft, filter="data")
+            draft.replace(folder)
     return folder
 
 
-def banks(plan: Plan, domains: tuple[str, ...], data: Path, runs: Path, *, pairs: int | None) -> None:
+def banks(plan: Plan, domains: tuple[str, ...], data: Path, runs: Path) -> None:
     """Make the training pairs of each domain, by all cores."""
     for domain in domains:
         recipe = plan.recipe(Run(domain, "start", plan.content["seeds"][0]), runs)
-        count = pairs or plan.content["domains"][domain]["pairs"]
+        count = plan.pairs(domain)
         started = time.monotonic()
         make_bank(recipe, data / "pictures", runs / f"bank-{domain}.npz", pairs=count, workers=max(1, (os.cpu_count() or 2) - 1))
         print(f"bank {domain}: {count} pairs, {time.monotonic() - started:.0f} s", flush=True)
 
 
 def one(plan: Plan, run: Run, runs: Path, until: float) -> None:
-    """What a process does: a run, and no other."""
+    """What a process does: a run, and no other.
+
+    Raises:
+        SystemExit: another process is at it.
+    """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     sources = plan.content["domains"][run.domain]["sources"]
     mirrored = all(source.get("turns", "all") != "none" for source in sources)
     bank = load_bank(runs / f"bank-{run.domain}.npz", device=torch.device(device), mirrored=mirrored)
-    train_run(plan, run, runs, bank, device=device, until=until)
+    try:
+        lock = take_lock(runs / run.folder / LOCK)
+    except BlockingIOError as error:
+        raise SystemExit(f"{runs / run.folder}: another process trains it; wait for it, or give other domains or another --runs") from error
+    with lock:
+        if not is_done(runs / run.folder):  # another process may just have come to its end
+            train_run(plan, run, runs, bank, device=device, until=until)
 
 
 def start_process(arguments: argparse.Namespace, run: Run, until: float) -> subprocess.Popen[bytes]:
@@ -87,32 +122,75 @@ def start_process(arguments: argparse.Namespace, run: Run, until: float) -> subp
         return subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, env=os.environ | threads)
 
 
-def start_stand_in(plan: Plan, data: Path, weights: Path) -> subprocess.Popen[bytes]:
-    """A process that distils ResNet152V2's stand-in."""
-    settings = plan.content["distil"]
-    folders = sorted({path.parent for path in (data / "pictures").rglob("*") if path.is_file()})
-    pictures = [word for folder in folders for word in ("--pictures", str(folder))]
-    command = [sys.executable, str(HERE.parent / "distil_resnet152v2.py"), str(weights), "--teacher", "vgg19"]
-    command += ["--minutes", str(settings["minutes"]), "--batch", str(settings["batch"]), *pictures]
-    environment = {key: value for key, value in os.environ.items() if key != "SR_GEO_DATA"}
-    with (weights / "distil.txt").open("ab") as stream:
-        return subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, env=environment)
+@dataclass(slots=True)
+class StandIn:
+    """ResNet152V2's stand-in, distilled by a process of its own in a folder of its own: among the weights it is when it is finished."""
+
+    plan: Plan
+    data: Path
+    folder: Path
+    process: "subprocess.Popen[bytes] | None" = None
+    lock: FileIO | None = None
+
+    def start(self) -> None:
+        """Distil, or go on; where another driver is at it already, leave it to that one."""
+        try:
+            self.lock = take_lock(self.folder / LOCK)
+        except BlockingIOError:
+            return
+        settings = self.plan.content["distil"]
+        folders = sorted({path.parent for path in (self.data / "pictures").rglob("*") if path.is_file()})
+        pictures = [word for folder in folders for word in ("--pictures", str(folder))]
+        command = [sys.executable, str(HERE.parent / "distil_resnet152v2.py"), str(self.folder), "--teacher", "vgg19"]
+        command += ["--minutes", str(settings["minutes"]), "--batch", str(settings["batch"]), *pictures]
+        environment = {key: value for key, value in os.environ.items() if key != "SR_GEO_DATA"}
+        with (self.folder / "output.txt").open("ab") as stream:
+            self.process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, env=environment)
+
+    def settled(self) -> set[str]:
+        """Where the process has ended well, put what it made among the weights; its name where it failed."""
+        if self.process is None or self.process.poll() is None:
+            return set()
+        failed = self.process.returncode != 0
+        if failed:
+            print(f"{STAND_IN}: not distilled, see {self.folder / 'output.txt'}; runs that need it are left out", flush=True)
+        else:
+            copy(self.folder / DISTILLED, self.data / "weights" / DISTILLED)
+        self._let_go()
+        return {STAND_IN} if failed else set()
+
+    def stop(self) -> None:
+        """End the process, if it is not at its end: it goes on from its last state another time."""
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self.process = None
+        if self.lock is not None:
+            self.lock.close()
 
 
-def lacks_stand_in(weights: Path, runs: list[Run], plan: Plan) -> bool:
+def needs_stand_in(plan: Plan, run: Run) -> bool:
+    """Whether a run's loss looks through ResNet152V2."""
+    return bool(plan.content["runs"][run.name].get("needs") == STAND_IN)
+
+
+def lacks_stand_in(weights: Path, runs: Sequence[Run], plan: Plan) -> bool:
     """Whether a run needs ResNet152V2 and neither Keras's file nor a finished stand-in is there."""
-    needed = any(plan.content["runs"][run.name].get("needs") == STAND_IN for run in runs)
-    return needed and not any(weights.glob("resnet152v2*"))
+    found = any(path.suffix in {".h5", ".safetensors"} for path in weights.glob(f"{STAND_IN}*"))
+    return not found and any(needs_stand_in(plan, run) for run in runs)
 
 
 def ready(plan: Plan, run: Run, runs: Path, *, stand_in: bool) -> bool:
     """Whether a run can start: what it starts from is done, and its networks are there."""
     parent = plan.parent(run)
-    return (parent is None or is_done(runs / parent.folder)) and (stand_in or plan.content["runs"][run.name].get("needs") != STAND_IN)
+    return (parent is None or is_done(runs / parent.folder)) and (stand_in or not needs_stand_in(plan, run))
 
 
-def reaped(busy: dict[Run, subprocess.Popen[bytes]], runs: Path) -> set[Run]:
-    """Take out the processes that have ended, and say how; those that failed."""
+def reaped(busy: dict[Run, subprocess.Popen[bytes]], runs: Path) -> set[str]:
+    """Take out the processes that have ended, and say how; the folders of those that failed."""
     failed = set()
     for run, process in list(busy.items()):
         if process.poll() is None:
@@ -121,69 +199,80 @@ def reaped(busy: dict[Run, subprocess.Popen[bytes]], runs: Path) -> set[Run]:
         if is_done(runs / run.folder):
             print(f"{run.folder}: done", flush=True)
         elif process.returncode:
-            failed.add(run)
+            failed.add(run.folder)
             print(f"{run.folder}: failed, see {runs / run.folder / 'output.txt'}", flush=True)
     return failed
 
 
-def work(plan: Plan, planned: list[Run], arguments: argparse.Namespace, data: Path, until: float) -> None:
-    """Keep `--jobs` processes busy until the time is up or nothing is left."""
+def may_distil(plan: Plan, waiting: Sequence[Run], busy: Collection[Run], runs: Path, *, jobs: int) -> bool:
+    """Whether to distil now: with one job only where nothing else can run and something waits for the stand-in."""
+    without, with_it = (any(ready(plan, run, runs, stand_in=there) for run in waiting) for there in (False, True))
+    return with_it and (jobs > 1 or not (busy or without))
+
+
+def work(plan: Plan, planned: list[Run], arguments: argparse.Namespace, data: Path, until: float) -> set[str]:
+    """Keep `--jobs` processes busy until the time is up or nothing is left; what failed."""
     weights, runs = data / "weights", arguments.runs
     waiting = [run for run in planned if not is_done(runs / run.folder)]
     busy: dict[Run, subprocess.Popen[bytes]] = {}
-    failed: set[Run] = set()
-    lacking = lacks_stand_in(weights, waiting, plan)
-    distilling = start_stand_in(plan, data, weights) if lacking and arguments.jobs > 1 else None
-    while time.time() < until and (waiting or busy):
-        failed |= reaped(busy, runs)
-        if lacking and distilling is None and not busy and not any(ready(plan, run, runs, stand_in=False) for run in waiting):
-            distilling = start_stand_in(plan, data, weights)  # one thing at a time on few cores
-        stand_in = not lacking if distilling is None else distilling.poll() is not None
-        for run in list(waiting):
-            if len(busy) < arguments.jobs and time.time() < until - SPARE and ready(plan, run, runs, stand_in=stand_in):
-                waiting.remove(run)
-                busy[run] = start_process(arguments, run, until)
-        time.sleep(0.5)
-        if not busy and stand_in and not any(ready(plan, run, runs, stand_in=True) for run in waiting):
-            break
-    for process in busy.values():
-        process.wait()  # they stop by themselves, having saved
-    failed |= reaped(busy, runs)
-    if distilling is not None and distilling.poll() is None:
-        distilling.terminate()
-        distilling.wait()
-        for path in weights.glob("resnet152v2-distilled*"):
-            path.unlink()  # unfinished: the next leg goes on from its state
-    if failed:
-        sys.exit(f"{len(failed)} run(s) failed")
+    failed: set[str] = set()
+    stand_in = StandIn(plan, data, runs / "stand-in")
+    try:
+        while time.time() < until and (waiting or busy):
+            failed |= reaped(busy, runs) | stand_in.settled()
+            if STAND_IN in failed:
+                waiting = [run for run in waiting if not needs_stand_in(plan, run)]
+            lacking = lacks_stand_in(weights, waiting, plan)
+            if lacking and stand_in.process is None and may_distil(plan, waiting, busy, runs, jobs=arguments.jobs):
+                stand_in.start()
+            for run in list(waiting):
+                if len(busy) < arguments.jobs and time.time() < until - SPARE and ready(plan, run, runs, stand_in=not lacking):
+                    waiting.remove(run)
+                    busy[run] = start_process(arguments, run, until)
+            time.sleep(0.5)
+            if not (busy or stand_in.process or any(ready(plan, run, runs, stand_in=True) for run in waiting)):
+                break
+        for process in busy.values():
+            process.wait()  # they stop by themselves, having saved
+        return failed | reaped(busy, runs) | stand_in.settled()
+    finally:
+        for process in busy.values():
+            process.terminate()  # this one was interrupted
+        stand_in.stop()
 
 
 def main() -> None:
     """Train for the time that the command line gives."""
     arguments = options()
     began = time.time()
-    plan = read_plan(reduced=arguments.reduced, steps=arguments.steps)
+    plan = read_plan(reduced=arguments.reduced, steps=arguments.steps, pairs=arguments.pairs)
     arguments.runs = arguments.runs or Path("runs") / ("study-reduced" if arguments.reduced else "study")
     arguments.runs.mkdir(parents=True, exist_ok=True)
     arguments.jobs = arguments.jobs or (6 if torch.cuda.is_available() else 1)
     data = unpacked(arguments.data, arguments.runs)
-    os.environ["SR_GEO_WEIGHTS"] = str(data / "weights")
+    weights = data / "weights"
+    os.environ["SR_GEO_WEIGHTS"] = str(weights)
     if arguments.one:
         domain, name, seed = arguments.one
         one(plan, Run(domain, name, int(seed)), arguments.runs, arguments.until)
         return
     domains = tuple(arguments.domain or plan.domains)
-    planned = plan.runs(domains)
-    (data / "weights").mkdir(exist_ok=True)
-    if arguments.take:
-        take_over(plan, planned, arguments.runs, data / "weights", arguments.take)
-    banks(plan, domains, data, arguments.runs, pairs=arguments.pairs)
+    everything, planned = plan.runs(plan.domains), plan.runs(domains)
+    weights.mkdir(exist_ok=True)
+    with held(arguments.runs / LOCK):
+        finished(plan, everything, arguments.runs)  # refuses those of a trial
+        if arguments.take:
+            take_over(plan, planned, arguments.runs, weights, arguments.take)
+        banks(plan, domains, data, arguments.runs)
     try:
-        work(plan, planned, arguments, data, began + 60.0 * arguments.minutes - SPARE)
+        failed = work(plan, planned, arguments, data, began + 60.0 * arguments.minutes - SPARE)
     finally:
-        hand_over(plan, planned, arguments.runs, data / "weights", arguments.out)
+        with held(arguments.runs / LOCK):  # all that is finished, whichever driver did it: they may hand over into one folder
+            hand_over(plan, everything, arguments.runs, weights, arguments.out)
         done = sum(is_done(arguments.runs / run.folder) for run in planned)
         print(f"{done} of {len(planned)} runs done, {time.time() - began:.0f} s; handed over in {arguments.out}", flush=True)
+    if failed:
+        sys.exit(f"failed: {', '.join(sorted(failed))}")
 
 
 if __name__ == "__main__":

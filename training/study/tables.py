@@ -5,7 +5,8 @@
 
 A figure is the mean over seeds; behind ± stands half of the range between the least and the greatest, where there is more than one seed.
 Differences to the control are formed within each seed, which starts all of them from the same ESRGAN, and only then averaged.
-Pictures that a judge gained and lost against bicubic interpolation are counted for each seed, a figure each.
+Pictures that a judge gained and lost against bicubic interpolation are counted for each seed, a figure each. Systems and judges for which
+there are none are left out; a line behind the table names those for which they were not counted, as in earlier rows they were not.
 """
 
 import argparse
@@ -40,8 +41,11 @@ def by_seed(rows: Sequence[Row]) -> dict[str, Row]:
 
 
 def identified(rows: Sequence[Row], judges: Sequence[str]) -> list[str]:
-    """For each judge the mean share, and the least and the greatest of the intervals' ends over the seeds that it was asked about."""
-    cells = []
+    """For each judge the mean share, and the least and the greatest of the intervals' ends over the seeds that it was asked about.
+
+    Where these are fewer than were measured, how many they are.
+    """
+    cells, measured = [], len(by_seed(rows))
     for judge in judges:
         found = [row for row in rows if row["judge"] == judge]
         if not found:
@@ -49,7 +53,8 @@ def identified(rows: Sequence[Row], judges: Sequence[str]) -> list[str]:
             continue
         share = sum(float(row["identified"]) for row in found) / len(found)
         low, high = min(float(row["low"]) for row in found), max(float(row["high"]) for row in found)
-        cells.append(f"{100 * share:.0f} % ({100 * low:.0f}–{100 * high:.0f})")
+        of = "" if len(found) == measured else f", {len(found)} of {measured} seeds"
+        cells.append(f"{100 * share:.0f} % ({100 * low:.0f}–{100 * high:.0f}){of}")
     return cells
 
 
@@ -89,6 +94,18 @@ def changed(rows: Sequence[Row]) -> list[list[str]]:
         if any(int(row["gained"]) or int(row["lost"]) for row in found):
             cells.append([judge, system, str(len(found)), *("/".join(row[name] for row in found) for name in ("gained", "lost"))])
     return cells
+
+
+def uncounted(rows: Sequence[Row]) -> list[str]:
+    """The seeds for which `changed` knows nothing, which is not none; of which systems and judges, where it is not all."""
+    told = []
+    for seed in sorted({row["seed"] for row in rows}, key=int):
+        ours = [row for row in rows if row["seed"] == seed and row["system"] != "bicubic"]
+        lacking = [row for row in ours if not row.get("gained")]
+        named = ", ".join(f"{row['system']} by {row['judge']}" for row in lacking)
+        if lacking:
+            told.append(f"seed {seed}" if lacking == ours else f"seed {seed} ({named})")
+    return told
 
 
 def read(path: Path) -> list[Row]:
@@ -135,6 +152,9 @@ def main() -> None:
     for name, rows in tests.items():
         for cells in changed(rows):
             print(f"| {name} | {' | '.join(cells)} |")
+    unknown = [f"{name}: {', '.join(told)}" for name, rows in tests.items() if (told := uncounted(rows))]
+    if unknown:
+        print(f"\nNot counted: {'; '.join(unknown)}.")
     for name, rows in tests.items():
         print(f"\n{name}:\n")
         print("\n".join(figures(rows)))

@@ -3,6 +3,7 @@
 import csv
 import json
 import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from bank import Bank
@@ -10,7 +11,7 @@ from lightning_fabric import Fabric
 from plan import Plan, Run
 
 from sr_geo.train.loop import begin, choose_precision, set_rates, train_step
-from sr_geo.train.recipe import Recipe
+from sr_geo.train.recipe import Recipe, recipe_of_run
 from sr_geo.train.start import find_start
 
 LOG_EVERY = 100
@@ -23,14 +24,52 @@ def is_done(folder: Path) -> bool:
     return (folder / "done.json").exists()
 
 
+def require_planned(plan: Plan, run: Run, done: Mapping[str, object], where: Path) -> None:
+    """Refuse what ``done.json`` tells of a run where it is of another plan or of a trial.
+
+    Raises:
+        SystemExit: plan, steps or pairs are others than those of `plan`.
+    """
+    steps, pairs = plan.steps(run), plan.pairs(run.domain)
+    kept = done["plan"], done["steps"], done.get("pairs", pairs)  # runs of before that was written down are no trials
+    if kept != (plan.title, steps, pairs):
+        found, wanted = ("the {} plan, {} steps, {} pairs".format(*values) for values in (kept, (plan.title, steps, pairs)))
+        hint = "keep trials and other plans in folders of their own (--runs, --out), or remove it"
+        raise SystemExit(f"{where}: {run.folder} is of {found}, not of {wanted}; {hint}")
+
+
+def finished(plan: Plan, planned: Iterable[Run], runs: Path) -> list[Run]:
+    """Those that have come to their end.
+
+    Raises:
+        SystemExit: one is of another plan or of a trial: it must not pass for the plan's.
+    """
+    done = [run for run in planned if is_done(runs / run.folder)]
+    for run in done:
+        require_planned(plan, run, json.loads((runs / run.folder / "done.json").read_text(encoding="utf-8")), runs)
+    return done
+
+
 def train_run(plan: Plan, run: Run, runs: Path, bank: Bank, *, device: str, until: float) -> bool:
-    """Train from where the run stopped; whether it came to its end before the time `until` (of `time.time`)."""
+    """Train from where the run stopped; whether it came to its end before the time `until` (of `time.time`).
+
+    Raises:
+        SystemExit: what lies in its folder was begun by another recipe, or what it starts from lacks its discriminator.
+    """
     folder = runs / run.folder
+    folder.mkdir(parents=True, exist_ok=True)
     recipe = plan.recipe(run, runs)
     fabric = Fabric(accelerator=device, devices=1, precision=choose_precision(recipe.loop, device))
     fabric.launch()
     goes_on = (folder / "state.safetensors").exists()
-    state = begin(recipe, fabric, None if goes_on or recipe.init is None else find_start(recipe.init))
+    if goes_on and _placeless(recipe_of_run(folder)) != _placeless(recipe):
+        raise SystemExit(f"{folder}: begun by another recipe, in a trial maybe; remove it, or give another --runs")
+    start = None if goes_on or recipe.init is None else find_start(recipe.init)
+    parent = plan.parent(run)
+    if start is not None and parent is not None and plan.recipe(parent, runs).losses.adversarial and start.discriminator is None:
+        # With a fresh one it would be no fair comparison, and nothing would show it.
+        raise SystemExit(f"{runs / parent.folder}: discriminator.safetensors is missing; remove the folder, and --take a leg that has it")
+    state = begin(recipe, fabric, start)
     if goes_on:
         state.restore(folder)
     (folder / "recipe.json").write_text(recipe.model_dump_json(), encoding="utf-8")
@@ -51,12 +90,17 @@ def train_run(plan: Plan, run: Run, runs: Path, bank: Bank, *, device: str, unti
     state.save(folder)
     if state.step < recipe.loop.iterations:
         return False
-    finish(folder, recipe, plan, seconds=state.seconds, device=device, networks=[dict(told) for told in state.objective.describe()])
+    done = {"plan": plan.title, "steps": recipe.loop.iterations, "pairs": len(bank.hr), "seconds": round(state.seconds, 1)}
+    finish(folder, done | {"device": device, "perceptual": [dict(told) for told in state.objective.describe()]})
     return True
 
 
-def finish(folder: Path, recipe: Recipe, plan: Plan, *, seconds: float, device: str, networks: list[dict[str, object]]) -> None:
+def finish(folder: Path, about: Mapping[str, object]) -> None:
     """Mark a run as done; what is only needed to go on is removed."""
-    about = {"plan": plan.title, "steps": recipe.loop.iterations, "seconds": round(seconds, 1), "device": device, "perceptual": networks}
     (folder / "done.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     (folder / "state.safetensors").unlink()
+
+
+def _placeless(recipe: Recipe) -> Recipe:
+    """Without the folder of what it starts from, which may be named in more ways than one."""
+    return recipe.model_copy(update={"init": None})
