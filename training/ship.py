@@ -4,9 +4,9 @@
     python training/benchmark_satellite.py --model satellite-rgbn-x4
     python training/ship.py runs/satellite-rgbn-x4 training/results/satellite-rgbn-x4.csv          with what was measured
 
-    python training/ship.py runs/face-rgb-x4 --int8 DIR                                            and an int8 twin, NAME-int8
-    python training/benchmark_pictures.py --data DIR --domain face
-    python training/ship.py runs/face-rgb-x4 training/results/pictures.csv --int8 DIR
+    python training/ship.py runs/plate-rgb-x4 --int8 DIR                                           and an int8 twin, NAME-int8
+    python training/benchmark_pictures.py --data DIR --domain plate
+    python training/ship.py runs/plate-rgb-x4 training/results/pictures.csv --int8 DIR
 
 Figures of pictures.csv are taken if they are of these very weights. Nothing is replaced before everything is made, and a twin that loses
 more than 0.1 dB on held-out imagery is refused; of models that lean to perception there are none, since bytes cost what they are for
