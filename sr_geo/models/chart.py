@@ -22,7 +22,7 @@ METRIC = "PSNR gain over bicubic, dB"
 TOLERANCE = {"fp32": 0.005, "fp16": 0.01, "int8": 0.05}
 """Decibels by which a figure may differ from the card's: other processors round otherwise, integers most of all. One figure
 does not tell every harm: noise of a tenth of the weights' own spread, on all layers, moves it beyond that in 12 of the 14 shipped
-models, noise of two fifths in all. Whether a file is the shipped one its hash tells."""
+models, noise of a fifth in all. Whether a file is the shipped one its hash tells."""
 
 SIZE = 256
 """Side of the chart in fine pixels."""
