@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -110,9 +111,9 @@ def plain_step(fabric: Fabric, state: State, batch: Batch) -> None:
     other.zero_grad()
     fake = through(judge, sr).detach()
     real = through(judge, hr)
-    (0.5 * _bce(real - fake.mean(), 1.0)).backward()
+    torch.autograd.backward(0.5 * _bce(real - fake.mean(), 1.0))
     fake = through(judge, sr.detach())
-    (0.5 * _bce(fake - real.detach().mean(), 0.0)).backward()
+    torch.autograd.backward(0.5 * _bce(fake - real.detach().mean(), 0.0))
     other.step()
     for name, value in state.net.state_dict().items():
         state.average[name].mul_(0.999).add_(value, alpha=0.001)
@@ -163,7 +164,7 @@ def stage_two(net: str, *, batch: int, patch: int, steps: int) -> dict[str, floa
         sample = fabric.to_device(batches[step])
         both = (("ours", ours), ("plain", plain))
         for name, call in both if step % 2 else both[::-1]:
-            times[name].append(seconds(lambda call=call, sample=sample: call(sample)))
+            times[name].append(seconds(partial(call, sample)))
     return {
         "parameters": sum(value.numel() for value in state.net.parameters()),
         "ours": statistics.median(times["ours"]),
@@ -178,11 +179,15 @@ def with_loader(recipe: Recipe, batches: Batches, *, workers: int, steps: int) -
     fabric = make_fabric(recipe)
     state = begin(recipe, fabric, None)
     waited = worked = 0.0
+
+    def step_on(sample: Batch) -> None:
+        train_step(fabric, state, fabric.to_device(sample), recipe)
+
     loader = make_loader(batches, range(steps + AHEAD), workers=workers, pinned=fabric.device.type == "cuda")
     before = time.perf_counter()
     for step, sample in enumerate(loader):
         arrived = time.perf_counter()
-        used = seconds(lambda sample=sample: train_step(fabric, state, fabric.to_device(sample), recipe))
+        used = seconds(partial(step_on, sample))
         if step >= AHEAD:
             waited += arrived - before
             worked += used

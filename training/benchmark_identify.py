@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
+from benchmark_pictures import bytes_of
 from enlarging import SCALE, SIGMA, Method, ours
 from PIL import Image
 from result_table import Row, put, read_rows, write_rows
@@ -41,6 +42,8 @@ SIDES = {
     "plate-rendered": (64, 48, 40, 32, 25),
 }
 RENDERED = 120
+Strip = tuple[Path, tuple[int, int, int], tuple[int, int | None], tuple[int, int | None]]
+"""A file, its bands, and which rows and columns; None: to the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +82,9 @@ def satellite(data: Path, *, side: int) -> Iterator[Truth]:
     Below 400 pixels of NAIP's test rows and the Landsat mosaic's, side by side. These hold none that is larger: there windows
     of whole scenes, which overlap by three quarters, so that the rivals of each show most of the same ground.
     """
-    strips = [(path, (1, 2, 3), (572, 723), (0, None)) for path in sorted((data / "satellite/hr/naip").glob("*.tif"))]
+    strips: list[Strip] = [(path, (1, 2, 3), (572, 723), (0, None)) for path in sorted((data / "satellite/hr/naip").glob("*.tif"))]
     strips.append((data / "satellite/landsat/agnet_lc8_northdakota_2015245.tif", (3, 2, 1), (2560, 3328), (0, None)))
-    scenes = [
+    scenes: list[Strip] = [
         (data / "satellite/landsat/LC08_L1TP_224078_20200518_20200518_01_RT.TIF", (3, 2, 1), (0, None), (1400, None)),
         (data / "satellite/sentinel2/denmark_20160508_BGR_B2B3B4_uint16_10m.tif", (3, 2, 1), (0, None), (0, None)),
         (data / "satellite/sentinel2/sen1floods11_spain_7370579_S2_13band.tif", (4, 3, 2), (0, None), (0, None)),
@@ -153,7 +156,7 @@ def coarse(domain: str, fine: Float, *, sigma: float = SIGMA) -> Float:
         low = np.stack([seen(plane, sensor) for plane in around])
     else:
         low = _sized(fine, fine.shape[1] // SCALE, fine.shape[2] // SCALE)
-    return np.rint(np.clip(low, 0.0, 1.0) * 255.0).astype(np.float32) / np.float32(255.0)
+    return bytes_of(low)
 
 
 def bicubic(low: Float) -> Float:
@@ -185,7 +188,8 @@ def _middle(picture: Float, side: int) -> Float:
 
 def _sized(picture: Float, height: int, width: int) -> Float:
     planes = [Image.fromarray(plane).resize((width, height), Image.Resampling.BICUBIC) for plane in np.ascontiguousarray(picture)]
-    return np.clip(np.stack([np.asarray(plane) for plane in planes]), 0.0, 1.0)
+    sized: Float = np.clip(np.stack([np.asarray(plane) for plane in planes]), 0.0, 1.0)
+    return sized
 
 
 def by_descriptor(domain: str, found: Sequence[Truth], pictures: Sequence[Float], descriptor: Descriptor) -> list[bool]:

@@ -256,7 +256,11 @@ def main() -> None:
         for test_set in test_sets(arguments.data):
             if arguments.set and not any(test_set.name.startswith(name) for name in arguments.set):
                 continue
-            for way in ways(test_set.domain, Path(folder), arguments.model, arguments.threads):
+            chosen = ways(test_set.domain, Path(folder), arguments.model, arguments.threads)
+            known = {str(row["method"]) for row in each if row["test_set"] == test_set.name}
+            if arguments.model and chosen and not {BICUBIC.name, PEERS[0]} <= known:
+                raise SystemExit(f"{test_set.name}: {EACH} has nothing to compare with; run once without --model")
+            for way in chosen:
                 costs[way.name] = dict(zip(COSTS, (way.parameters, round(way.macs)), strict=True))
                 each = [row for row in each if (row["test_set"], row["method"]) != (test_set.name, way.name)]
                 each = put(each, measured(test_set, way), EACH_COLUMNS[:3])

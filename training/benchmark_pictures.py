@@ -81,7 +81,8 @@ def read(path: Path, *, gray: bool) -> Float | None:
 
 def bytes_of(picture: Float) -> Float:
     """Rounded to what 8 bits can hold."""
-    return np.rint(np.clip(picture, 0.0, 1.0) * 255.0).astype(np.float32) / np.float32(255.0)
+    rounded: Float = np.rint(np.clip(picture, 0.0, 1.0) * 255.0).astype(np.float32) / np.float32(255.0)
+    return rounded
 
 
 def resized(kind: Image.Resampling, factor: float) -> Method:

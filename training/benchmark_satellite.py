@@ -165,7 +165,8 @@ def read(path: Path, channels: Sequence[int], *, rows: tuple[int, int] | None = 
         left, right = columns or (0, dataset.width)
         bottom -= (bottom - top) % SCALE
         right -= (right - left) % SCALE
-        return dataset.read(list(channels), window=((top, bottom), (left, right)), out_dtype=np.float32)
+        values: Float = dataset.read(list(channels), window=((top, bottom), (left, right)), out_dtype=np.float32)
+    return values
 
 
 def windows(image: Float) -> list[Float]:
@@ -192,7 +193,8 @@ def degrade(hr: Float, sigma: float) -> Float:
     gauss /= gauss.sum()
     blurred = correlate1d(correlate1d(hr.astype(np.float64), gauss, axis=1, mode="nearest"), gauss, axis=2, mode="nearest")
     bands, height, width = hr.shape
-    return blurred.reshape(bands, height // SCALE, SCALE, width // SCALE, SCALE).mean(axis=(2, 4)).astype(np.float32)
+    coarse: Float = blurred.reshape(bands, height // SCALE, SCALE, width // SCALE, SCALE).mean(axis=(2, 4)).astype(np.float32)
+    return coarse
 
 
 def keys(x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -257,7 +259,11 @@ def open_network(model: str, threads: int) -> Network:
 
     upscaler = load_model(model, device="cpu", threads=threads)
     card = upscaler.card
-    return Network(lambda lr, sigma: upscaler.run(lr, sigma=None if card.sigma is None else sigma), card.bands, card.halo, card.sigma)
+
+    def run(lr: Float, sigma: Float) -> Float:
+        return upscaler.run(lr, sigma=None if card.sigma is None else sigma.tolist())
+
+    return Network(run, card.bands, card.halo, card.sigma)
 
 
 def made_consistent(fine: Float, around: Float, sensor: Sensor) -> Float:
@@ -348,14 +354,16 @@ def ndvi_errors(hr: Float, other: Float, bands: Sequence[str], ratio: int) -> di
 def ndvi(red_nir: NDArray[np.float64]) -> NDArray[np.float64]:
     """Normalised difference of near infrared and red, given as ``(2, h, w)``; within −1…1 even where a value went below zero."""
     red, nir = red_nir
-    return np.clip((nir - red) / np.maximum(nir + red, 1e-6), -1.0, 1.0)
+    index: NDArray[np.float64] = np.clip((nir - red) / np.maximum(nir + red, 1e-6), -1.0, 1.0)
+    return index
 
 
 def block_means(image: NDArray[np.float64], side: int) -> NDArray[np.float64]:
     """Means of blocks of ``side × side``; an incomplete last one is left out."""
     rows, columns = image.shape[-2] // side, image.shape[-1] // side
     cut = image[..., : rows * side, : columns * side]
-    return cut.reshape(*image.shape[:-2], rows, side, columns, side).mean(axis=(-3, -1))
+    means: NDArray[np.float64] = cut.reshape(*image.shape[:-2], rows, side, columns, side).mean(axis=(-3, -1))
+    return means
 
 
 def measure(source: Source, network: Network | None, options: Options) -> list[Row]:

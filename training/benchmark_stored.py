@@ -132,7 +132,7 @@ def reduce(truth: Truth, span: StoredRange, how: str) -> tuple[Stored, Mask]:
     filled = fill_invalid(truth.stored.astype(np.float32), valid)
     small = rounded(binned(filled) if how == "binned" else resized(filled, 1 / SCALE), span, truth.stored.dtype)
     height, width = small.shape
-    whole = valid.reshape(height, SCALE, width, SCALE).all(axis=(1, 3))
+    whole: Mask = np.logical_and.reduce(valid.reshape(height, SCALE, width, SCALE), axis=(1, 3))
     if span.padding is not None:
         small = np.where(whole, small, span.padding[0]).astype(small.dtype)
     return small, whole

@@ -11,7 +11,7 @@ import argparse
 import csv
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,7 +102,7 @@ def seen(band: Float, valid: Mask, sigma: float) -> tuple[Float, Mask]:
         valid = ~binary_dilation(~valid, iterations=8)
     blurred = gaussian_filter(band, sigma)[: height * SCALE, : width * SCALE]
     coarse = blurred.reshape(height, SCALE, width, SCALE).mean(axis=(1, 3), dtype=np.float32)
-    whole: Mask = valid[: height * SCALE, : width * SCALE].reshape(height, SCALE, width, SCALE).all(axis=(1, 3))
+    whole: Mask = np.logical_and.reduce(valid[: height * SCALE, : width * SCALE].reshape(height, SCALE, width, SCALE), axis=(1, 3))
     return coarse, whole
 
 
@@ -157,6 +157,7 @@ def main() -> None:
         writer.writeheader()
         for split in arguments.only or makers:
             parts = [part for part in makers[split]() if any(name in part.source for name in arguments.sources.split(","))]
+            results: Iterable[dict[str, object]]
             if split == "product":
                 results = (row(split, part, [psf.find_edges(*piece) for piece in part.pieces]) for part in parts)
             else:

@@ -170,6 +170,8 @@ class Distillation(nn.Module):
     Teacher's maps are brought to mean zero and variance one per channel, so that the error of a map that says nothing is 1.
     """
 
+    teacher: Backbone
+
     def __init__(self, student: Backbone, teacher: Backbone, teacher_taps: tuple[str, ...]) -> None:
         super().__init__()
         self.student, self.teacher_taps = student, teacher_taps
@@ -301,7 +303,7 @@ def main() -> None:
     about = {"until": STUDENT_TAPS[-1], "teacher": origin}
 
     def done() -> float:
-        return max(seconds / (60.0 * arguments.minutes), step / arguments.steps if arguments.steps else 0.0)
+        return max(seconds / (60.0 * float(arguments.minutes)), step / int(arguments.steps) if arguments.steps else 0.0)
 
     started, running = time.monotonic() - seconds, math.nan
     with (arguments.folder / "log.csv").open("a", newline="") as stream:

@@ -19,7 +19,7 @@ from typing import Literal
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, computed_field
 
 from sr_geo.errors import EvaluationError, InputError, MissingPartError
 from sr_geo.quality.identify_networks import Colours, Descriptor
@@ -74,6 +74,18 @@ class Compared(_Part):
     lost: int
     """Identified before and not now: correct turned wrong."""
 
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def p_value(self) -> float:
+        """Exact test of McNemar (1947), two-sided: how often chance alone makes gained and lost differ as much as this or more.
+
+        It takes the pictures for independent of each other.
+        """
+        from scipy.stats import binomtest  # takes half a second
+
+        changed = self.gained + self.lost
+        return float(binomtest(self.gained, changed, 0.5).pvalue) if changed else 1.0
+
 
 class Identified(_Part):
     """What one descriptor, or the reader, found."""
@@ -99,7 +111,7 @@ class Identified(_Part):
             table.append(("true pictures", self.truth.text()))
         if self.compared is not None:
             table.append(("before", self.compared.before.text()))
-            table.append(("gained, lost", f"{self.compared.gained}, {self.compared.lost}"))
+            table.append(("gained, lost", f"{self.compared.gained}, {self.compared.lost} (p = {self.compared.p_value:.2g})"))
         return table
 
 

@@ -17,6 +17,7 @@ from sr_geo.errors import EvaluationError, InputError, MissingPartError
 from sr_geo.quality import identify as module
 from sr_geo.quality import identify_networks as networks
 from sr_geo.quality.identify import (
+    Compared,
     Entry,
     Probe,
     Share,
@@ -95,6 +96,13 @@ def test_truth_identifies_itself_and_the_own_picture_can_be_left_out() -> None:
 def test_what_changed_is_counted_picture_by_picture() -> None:
     found = compare([True, True, False, False], [True, False, True, False])
     assert (found.before.hits, found.gained, found.lost) == (2, 1, 1)
+
+
+@pytest.mark.parametrize(("gained", "lost", "expected"), [(0, 0, 1.0), (1, 1, 1.0), (8, 0, 2 / 2**8), (1, 5, 14 / 2**6), (5, 1, 14 / 2**6)])
+def test_chance_of_a_change_is_that_of_coins(gained: int, lost: int, expected: float) -> None:
+    changed = Compared(before=Share(hits=10, count=20), gained=gained, lost=lost)
+    assert changed.p_value == pytest.approx(expected)
+    assert json.loads(changed.model_dump_json())["p_value"] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("text", "expected"), [("кz 123·ab-02", "KZ123AB02"), (" 1-AB\n", "1AB"), ("А 777 МР", "A777MP")])

@@ -26,7 +26,7 @@ from sr_geo.train.perceptual.weights import DEFAULT_TAPS, DISTILLED
 
 HERE = Path(__file__).parents[2] / "training" / "study"
 MODULES = ("plan", "bank", "trainer", "legs", "tables", "pack", "run", "evaluate")
-BESIDE = ("benchmark_identify", "enlarging", "result_table")
+BESIDE = ("benchmark_identify", "benchmark_pictures", "enlarging", "result_table")
 """Of training/, which the above import."""
 STAGE_THREE = ("vgg19", "mobilenetv2", "resnet152v2")
 FIRST = ("vgg19", "block5_conv4")

@@ -84,7 +84,7 @@ def generator(plan: Plan, run: Run, runs: Path) -> Method:
         x = np.pad(x, ((0, 0), (AROUND, AROUND), (AROUND, AROUND)), mode="symmetric")
         with torch.no_grad():
             fine = net(torch.from_numpy(x)[None].float())[0].numpy()
-        cut = AROUND * tests.SCALE
+        cut = AROUND * recipe.model.scale
         inner = np.clip(fine[:, cut:-cut, cut:-cut], 0.0, 1.0)
         return np.repeat(inner, 3, axis=0) if gray else inner
 

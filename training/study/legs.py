@@ -102,7 +102,7 @@ def _gathered(chosen: Iterable[Run], runs: Path, name: str) -> dict[str, Tensor]
 
 def _part(leg: Path, kind: str, prefix: str) -> dict[str, Tensor]:
     """A run's tensors from whichever file of the kind has them: earlier legs had one for all seeds of a domain."""
-    found = {}
+    found: dict[str, Tensor] = {}
     for path in sorted(leg.glob(f"{kind}*.safetensors")):
         with safe_open(path, "pt") as file:
             names = [name for name in file.keys() if name.startswith(f"{prefix}/")]  # noqa: SIM118 - no mapping

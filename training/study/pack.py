@@ -15,6 +15,7 @@ import shutil
 import tarfile
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -121,14 +122,16 @@ def _has_resnet() -> bool:
     return folder is not None and any(Path(folder).glob("resnet152v2*"))
 
 
-def _stretched(values: NDArray[np.generic]) -> NDArray[np.uint8]:
+def _stretched(values: NDArray[np.integer[Any] | np.floating[Any]]) -> NDArray[np.uint8]:
     known = values[:, (values > 0).all(axis=0)]
     low, high = np.percentile(known, (1, 99))
-    return np.rint(np.clip((values - low) / (high - low), 0.0, 1.0) * 255.0).astype(np.uint8)
+    stretched: NDArray[np.uint8] = np.rint(np.clip((values - low) / (high - low), 0.0, 1.0) * 255.0).astype(np.uint8)
+    return stretched
 
 
 def _bytes(picture: NDArray[np.float32]) -> NDArray[np.uint8]:
-    return np.rint(np.clip(picture, 0.0, 1.0) * 255.0).astype(np.uint8).transpose(1, 2, 0)
+    rounded: NDArray[np.uint8] = np.rint(np.clip(picture, 0.0, 1.0) * 255.0).astype(np.uint8).transpose(1, 2, 0)
+    return rounded
 
 
 def _save(picture: NDArray[np.uint8], path: Path) -> None:
