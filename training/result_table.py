@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from operator import itemgetter
 from pathlib import Path
 
+from sr_geo.files import whole_file
+
 Row = dict[str, object]
 
 
@@ -29,9 +31,7 @@ def put(table: Iterable[Row], fresh: Iterable[Row], key: Sequence[str]) -> list[
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
     """Write a table; what was there stays until the new one is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".part")
-    with draft.open("w", encoding="utf-8", newline="") as stream:
+    with whole_file(path) as draft, draft.open("w", encoding="utf-8", newline="") as stream:
         table = csv.DictWriter(stream, columns, lineterminator="\n", restval="")
         table.writeheader()
         table.writerows(rows)
-    draft.replace(path)

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sr_geo.files import whole_file
 from sr_geo.train.recipe import Recipe
 from sr_geo.train.samples.batches import Batch, Batches
 from sr_geo.train.samples.pool import open_pool
@@ -62,9 +63,8 @@ def make_bank(recipe: Recipe, pictures: Path, path: Path, *, pairs: int, workers
             parts = list(pool.map(_piece, repeat(recipe.model_dump_json()), repeat(pictures), starts, counts))
     else:
         parts = [_piece(recipe.model_dump_json(), pictures, start, count) for start, count in zip(starts, counts, strict=True)]
-    draft = path.with_name(f"{path.stem}.part.npz")
-    np.savez(draft, hr=np.concatenate([part[0] for part in parts]), lr=np.concatenate([part[1] for part in parts]))
-    draft.replace(path)
+    with whole_file(path) as draft:
+        np.savez(draft, hr=np.concatenate([part[0] for part in parts]), lr=np.concatenate([part[1] for part in parts]))
 
 
 def load_bank(path: Path, *, device: torch.device, mirrored: bool) -> Bank:

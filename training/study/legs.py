@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from trainer import finished, is_done, require_planned
 
+from sr_geo.files import whole_file
 from sr_geo.train.perceptual.weights import DISTILLED
 
 PROGRESS = "progress.json"
@@ -43,9 +43,8 @@ def hand_over(plan: Plan, planned: Iterable[Run], runs: Path, weights: Path, out
     progress = {run.folder: json.loads((runs / run.folder / "done.json").read_text(encoding="utf-8")) for run in done}
     written = {run.folder: runs / run.folder / "log.csv" for run in planned}
     logs = {name: path.read_text(encoding="utf-8") for name, path in written.items() if path.exists()}
-    draft = out / f"{PROGRESS}.part"
-    draft.write_text(json.dumps({"plan": plan.title, "finished": progress, "logs": logs}) + "\n", encoding="utf-8")
-    draft.replace(out / PROGRESS)
+    with whole_file(out / PROGRESS) as draft:
+        draft.write_text(json.dumps({"plan": plan.title, "finished": progress, "logs": logs}) + "\n", encoding="utf-8")
 
 
 def take_over(plan: Plan, planned: Iterable[Run], runs: Path, weights: Path, leg: Path) -> None:
@@ -80,15 +79,13 @@ def take_over(plan: Plan, planned: Iterable[Run], runs: Path, weights: Path, leg
 
 def copy(source: Path, target: Path) -> None:
     """Copy a file; the target is there when it is whole, and not before."""
-    draft = target.with_name(f"{target.name}.{os.getpid()}.part")
-    shutil.copyfile(source, draft)
-    draft.replace(target)
+    with whole_file(target) as draft:
+        shutil.copyfile(source, draft)
 
 
 def _save(tensors: dict[str, Tensor], path: Path) -> None:
-    draft = path.with_name(f"{path.name}.part")
-    save_file(tensors, draft)
-    draft.replace(path)
+    with whole_file(path) as draft:
+        save_file(tensors, draft)
 
 
 def _gathered(chosen: Iterable[Run], runs: Path, name: str) -> dict[str, Tensor]:

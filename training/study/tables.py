@@ -15,6 +15,8 @@ from collections.abc import Collection, Sequence
 from operator import itemgetter
 from pathlib import Path
 
+from sr_geo.files import whole_file
+
 FIGURES = {"psnr": 2, "ssim": 3, "lpips": 3, "dists": 3, "features": 3}
 """Columns, and their decimals."""
 NAMES = {"start": "L1 only", "srgan": "SRGAN", "esrgan": "ESRGAN", "control": "ESRGAN, further steps", "vgg19": "+ VGG19"} | {
@@ -118,12 +120,10 @@ def read(path: Path) -> list[Row]:
 
 def write(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
     """Write a table, whole or not at all."""
-    draft = path.with_suffix(".part")
-    with draft.open("w", encoding="utf-8", newline="") as stream:
-        table = csv.DictWriter(stream, columns)
+    with whole_file(path) as draft, draft.open("w", encoding="utf-8", newline="") as stream:
+        table = csv.DictWriter(stream, columns, lineterminator="\n")
         table.writeheader()
         table.writerows(rows)
-    draft.replace(path)
 
 
 def replaced(table: Sequence[Row], rows: Sequence[Row], key: Sequence[str]) -> list[Row]:
