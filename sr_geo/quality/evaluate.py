@@ -19,7 +19,7 @@ from sr_geo.quality.metrics import SSIM_RADIUS, Moments, PerBand, Structure, dri
 from sr_geo.quality.multiscale import HALO, STEP, MultiScale, multiscale, nothing
 from sr_geo.quality.opensr import OpenSr, opensr
 from sr_geo.quality.pairing import Interpolated, Real, Selection, check_same_grid, coarser_by, in_unit_of, open_raster, paired
-from sr_geo.radiometry import Mask
+from sr_geo.radiometry import Encoding, Mask
 from sr_geo.raster.roles import default_sigma
 
 __all__ = ["Consistency", "Evaluation", "Measures", "Trust", "evaluate_rasters"]
@@ -46,7 +46,7 @@ def evaluate_rasters(
 
     Bands are paired by their roles where both rasters tell them, else by position. Values are compared as the
     reference stores them, whatever the scale and offset of the other raster; of a raster that states none see
-    `sr_geo.quality.pairing.in_unit_of`.
+    `sr_geo.quality.pairing.in_unit_of`. Spectral angle, ERGAS and the opensr-test figures are of physical values.
 
     Args:
         reference: the truth.
@@ -125,8 +125,8 @@ def evaluate_rasters(
                 for index, band in enumerate(bands)
             ),
             interpolation=interpolation,
-            sam=_known(sums.sam),
-            ergas=_known(sums.ergas(scale)),
+            sam=_known(compared.physical.sam),
+            ergas=_known(compared.physical.ergas(scale)),
             ergas_scale=scale,
             lpips=looks["lpips"][0] if "lpips" in looks else None,
             dists=looks["dists"][0] if "dists" in looks else None,
@@ -152,6 +152,9 @@ class _Compared:
     """Sums over a raster."""
 
     moments: Moments
+    """In stored values of the reference."""
+    physical: Moments
+    """In physical values: angles and shares of a mean are others where the stored zero is not the physical one."""
     structure: Structure
     multiscale: MultiScale
 
@@ -159,7 +162,7 @@ class _Compared:
 def _compare(truth: Selection, other: Selection | Interpolated, *, border: int, data_range: float, tile: int) -> _Compared:
     region = Window(border, border, truth.height - 2 * border, truth.width - 2 * border)
     none = np.zeros(len(truth.bands))
-    sums = Moments(none.astype(np.int64), none, none, none, none, 0.0, 0)
+    sums = physical = Moments(none.astype(np.int64), none, none, none, none, 0.0, 0)
     similarity, scales = Structure(none, none.astype(np.int64)), nothing(len(truth.bands))
     for window in _tiles(region, -(-tile // STEP) * STEP):
         around = window.padded(HALO).intersection(region)
@@ -171,7 +174,8 @@ def _compare(truth: Selection, other: Selection | Interpolated, *, border: int, 
         scales += multiscale(x, y, data_range=data_range, valid=valid, core=window.relative_to(around))
         core = (slice(None), *window.relative_to(around).slices())
         sums += moments(x[core], y[core], valid=valid[core])
-    return _Compared(sums, similarity, scales)
+        physical += moments(_decoded(x[core], truth.encodings), _decoded(y[core], truth.encodings), valid=valid[core])
+    return _Compared(sums, physical, similarity, scales)
 
 
 def _tiles(region: Window, tile: int) -> Iterator[Window]:
@@ -266,9 +270,12 @@ def _mean(values: Sequence[float], sizes: Sequence[int]) -> float:
 
 def _reflectance(raster: Selection, window: Window) -> tuple[Real, Mask]:
     values, valid = raster.read(window)
-    for plane, encoding in zip(values, raster.encodings, strict=True):
-        plane[:] = plane * encoding.scale + encoding.offset
-    return values, valid
+    return _decoded(values, raster.encodings), valid
+
+
+def _decoded(values: Real, encodings: Sequence[Encoding]) -> Real:
+    """Stored values as physical ones, in the precision of `values`."""
+    return np.stack([plane * encoding.scale + encoding.offset for plane, encoding in zip(values, encodings, strict=True)])
 
 
 def _all_measures(truth: Selection, compared: _Compared, data_range: float) -> tuple[Measures, ...]:

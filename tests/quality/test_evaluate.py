@@ -14,7 +14,7 @@ from sr_geo.errors import EvaluationError, EvaluationWarning, InputError, Missin
 from sr_geo.quality.evaluate import evaluate_rasters
 from sr_geo.quality.evaluation import Evaluation, write_json
 from sr_geo.quality.lpips import INSTALL, is_available
-from sr_geo.quality.metrics import psnr, ssim
+from sr_geo.quality.metrics import moments, psnr, ssim
 from sr_geo.radiometry import fill_invalid
 from sr_geo.resample import cubic
 
@@ -172,6 +172,19 @@ def test_scale_and_offset_are_taken_into_account(write: Write) -> None:
     one = evaluate_rasters(write("t.tif", truth), write("e.tif", other))
     two = evaluate_rasters(write("t2.tif", truth, scale=1e-4, offset=-0.1), write("e2.tif", reflectance - np.float32(0.1), bands=BANDS))
     assert two.together.rmse == pytest.approx(one.together.rmse, rel=1e-3)
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1e-4, -0.1), (2.75e-5, -0.2)], ids=["Sentinel-2 since 2022", "Landsat level 2"])
+def test_spectral_figures_are_of_physical_values(write: Write, scale: float, offset: float) -> None:
+    truth, other = (x.astype(np.float32) * np.float32(1e-4) for x in pictures())
+    stored = [np.round((x - offset) / scale).astype(np.uint16) for x in (truth, other)]
+    told = [write(f"{name}.tif", x, scale=scale, offset=offset) for name, x in zip("te", stored, strict=True)]
+    expected = moments(truth, other)
+    assert abs(moments(*stored).sam - expected.sam) > 0.3 * expected.sam  # what stored values would say
+    for paths in (told, [write("tf.tif", truth), write("ef.tif", other)], [told[0], write("e2.tif", other)]):
+        found = evaluate_rasters(*paths, perceptual=False)
+        assert found.sam == pytest.approx(expected.sam, rel=2e-3)
+        assert found.ergas == pytest.approx(expected.ergas(4), rel=2e-3)
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.float32])
