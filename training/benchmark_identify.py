@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import rasterio
 from benchmark_pictures import bytes_of
 from enlarging import SCALE, SIGMA, Method, ours
 from PIL import Image
 from result_table import Row, put, read_rows, write_rows
+from scenes import SPAIN, open_scene
 
 from sr_geo.consistency import Sensor, seen
 from sr_geo.models.catalog import load_model
@@ -87,11 +87,11 @@ def satellite(data: Path, *, side: int) -> Iterator[Truth]:
     scenes: list[Strip] = [
         (data / "satellite/landsat/LC08_L1TP_224078_20200518_20200518_01_RT.TIF", (3, 2, 1), (0, None), (1400, None)),
         (data / "satellite/sentinel2/denmark_20160508_BGR_B2B3B4_uint16_10m.tif", (3, 2, 1), (0, None), (0, None)),
-        (data / "satellite/sentinel2/sen1floods11_spain_7370579_S2_13band.tif", (4, 3, 2), (0, None), (0, None)),
+        (data / "satellite/sentinel2" / SPAIN, (4, 3, 2), (0, None), (0, None)),
     ]
     large = side >= 400
     for path, bands, (top, bottom), (left, right) in scenes if large else strips:
-        with rasterio.open(path) as dataset:
+        with open_scene(path) as dataset:
             part = ((top, min(bottom or dataset.height, dataset.height)), (left, right or dataset.width))
             values = dataset.read(bands, window=part).astype(np.float32)
         valid = (values > 0).all(axis=0)

@@ -19,32 +19,33 @@ Every network sees the picture with 8 mirrored pixels around it, which are cut o
 after it by default; for satellite imagery it is told the blur, which the others cannot be. So there the others run once more with what
 `sr-geo` does after the network, told the same blur: `NAME, held`.
 
-PSNR of all bands together (peak 255) and SSIM with 8 pixels off on every side, LPIPS 0.1 (AlexNet), DISTS. `…_beyond`: the mean, picture by
-picture, of a figure less that of RealSR-DF2K, `…_low` and `…_high` its 95 % interval after Student, which takes pictures for independent:
-NAIP's are dates of a few places, and two scenes say next to nothing. Work is counted from the network's convolutions: multiplications a
-pixel of the result.
+PSNR of all bands together (peak 255) and SSIM with 8 pixels off on every side, LPIPS 0.1 (AlexNet), DISTS. `…_beyond`: the mean, picture
+by picture, of a figure less that of RealSR-DF2K, `…_low` and `…_high` its 95 % interval after Student. Pictures of one patient or person
+are not independent, so the interval is over these (`subjects`: how many there are; of one there is no interval). NAIP's pictures are dates
+of one place, and two scenes say next to nothing. Work is counted from the network's convolutions: multiplications a pixel of the result.
 """
 
 import argparse
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnx
-import rasterio
 from benchmark_pictures import bytes_of, figures, resized, test_files
 from enlarging import SCALE, SIGMA, Method, mirrored, ours, peer
 from PIL import Image
 from result_table import Row, put, read_rows, write_rows
+from scenes import SPAIN, open_scene
 from scipy.stats import t as student
 
 from sr_geo.consistency import Sensor, seen
 from sr_geo.models.catalog import entries
 from sr_geo.models.session import Upscaler, open_model
 from sr_geo.quality.dists import dists
+from sr_geo.quality.identify import read_table
 from sr_geo.radiometry import Float
 from sr_geo.train.checkpoint import export_checkpoint
 
@@ -53,10 +54,11 @@ TABLE = ROOT / "training" / "results" / "peers.csv"
 EACH = ROOT / "training" / "results" / "peers-pictures.csv"
 FIGURES = {"psnr_db": 2, "ssim": 4, "lpips": 4, "dists": 4}
 """Columns, and the decimals of their means."""
-EACH_COLUMNS = ("test_set", "method", "picture", *FIGURES)
+KEY = ("test_set", "method", "picture")
+EACH_COLUMNS = (*KEY, "subject", *FIGURES)
 COSTS = ("parameters", "macs_per_pixel")
 BEYOND = {f"{figure}_beyond{end}": figure for figure in ("psnr_db", "lpips") for end in ("", "_low", "_high")}
-COLUMNS = ("test_set", "method", "pictures", "psnr_db", "gain_db", "ssim", "lpips", "dists", *COSTS, *BEYOND)
+COLUMNS = ("test_set", "method", "pictures", "subjects", "psnr_db", "gain_db", "ssim", "lpips", "dists", *COSTS, *BEYOND)
 PEERS = ("realsr-df2k", "realesrgan-x4plus")
 SHIPPED = {
     "satellite": ("satellite-rgb-x4", "satellite-rgb-perceptual-x4"),
@@ -77,6 +79,8 @@ class TestSet:
     domain: str
     pictures: dict[str, Float]
     """By name, each ``(C, H, W)``, 0…1 in steps of 8 bits; gray, or red, green and blue."""
+    subjects: dict[str, str] = field(default_factory=dict)
+    """Whom a picture shows, by its name; by default every picture something of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,7 @@ def middle(picture: Float) -> Float:
 
 def natural(path: Path, bands: Sequence[int], rows: tuple[int, int] | None = None) -> Float:
     """A raster in natural colours, 0…1 in steps of 8 bits."""
-    with rasterio.open(path) as dataset:
+    with open_scene(path) as dataset:
         part = None if rows is None else ((rows[0], min(rows[1], dataset.height)), (0, dataset.width))
         values = dataset.read(list(bands), window=part).astype(np.float32)
     low, high = np.percentile(values[:, (values > 0).all(axis=0)], (1, 99))
@@ -125,14 +129,22 @@ def test_sets(data: Path) -> Iterator[TestSet]:
     yield TestSet("NAIP, test rows", "satellite", evenly(naip))
     scenes = data / "satellite/sentinel2"
     denmark = natural(scenes / "denmark_20160508_BGR_B2B3B4_uint16_10m.tif", (3, 2, 1))
-    spain = natural(scenes / "sen1floods11_spain_7370579_S2_13band.tif", (4, 3, 2))
+    spain = natural(scenes / SPAIN, (4, 3, 2))
     yield TestSet("Sentinel-2, Denmark and Spain", "satellite", {"Denmark": middle(denmark), "Spain": middle(spain)})
     for name in ("Set5", "Set14"):
         paths = sorted((data / "benchmark" / name / "HR").iterdir())
         yield TestSet(name, "photo", evenly({path.stem: middle(picture(path, gray=False)) for path in paths}))
-    for name, domain in (("X-rays and CT", "medical"), ("faces", "face"), ("real plates", "plate")):
-        cut = {path.stem: middle(picture(path, gray=domain == "medical")) for _, path in test_files(domain, data)}
-        yield TestSet(name, domain, evenly({name: each for name, each in cut.items() if min(each.shape[1:]) >= 64}))
+    patients = {name: row["patient_id"] for name, row in read_table(data / "medical/labels.csv").items()}
+    people = {name: row["identity"] for name, row in read_table(data / "faces/labels.csv").items()}
+    for name, domain, kinds, subjects in (
+        ("X-rays", "medical", {"CR", "DX"}, patients),
+        ("CT", "medical", {"CT"}, patients),
+        ("faces", "face", {"people of the test split"}, people),
+        ("real plates", "plate", {"real plates"}, {}),
+    ):
+        files = [path for kind, path in test_files(domain, data) if kind in kinds]
+        cut = {path.stem: middle(picture(path, gray=domain == "medical")) for path in files}
+        yield TestSet(name, domain, evenly({name: each for name, each in cut.items() if min(each.shape[1:]) >= 64}), subjects)
 
 
 def brought_down(fine: Float, domain: str) -> Float:
@@ -181,19 +193,27 @@ def measured(test_set: TestSet, way: Way) -> Iterator[Row]:
     for name, fine in test_set.pictures.items():
         made = bytes_of(way.enlarge(brought_down(fine, test_set.domain)))
         colours = [np.repeat(x, 3, axis=0) if len(x) == 1 else x for x in (fine, made)]
-        row: Row = {"test_set": test_set.name, "method": way.name, "picture": name}
+        row: Row = {"test_set": test_set.name, "method": way.name, "picture": name, "subject": test_set.subjects.get(name, name)}
         for figure, value in zip(FIGURES, (*figures(fine, made), dists(*colours)), strict=True):
             row[figure] = f"{value:.5f}"
         yield row
 
 
-def beyond(ours: Mapping[str, float], theirs: Mapping[str, float]) -> tuple[float, float, float]:
-    """Mean difference of pictures of the same names, and its 95 % interval after Student; NaN of one picture."""
-    differences = np.array([ours[name] - theirs[name] for name in ours])
-    count, middle = len(differences), float(differences.mean())
-    if count < 2:
+def beyond(ours: Mapping[str, float], theirs: Mapping[str, float], subjects: Mapping[str, str]) -> tuple[float, float, float]:
+    """Mean difference of pictures of the same names, and its 95 % interval after Student; NaN of one subject.
+
+    The standard error is robust against likeness within a subject (Liang and Zeger, 1986, for a mean; corrected for few subjects as usual).
+    With as many subjects as pictures it is the usual one.
+    """
+    differences = {name: ours[name] - theirs[name] for name in ours}
+    count, middle = len(differences), float(np.mean(list(differences.values())))
+    off: dict[str, float] = {}
+    for name, difference in differences.items():
+        off[subjects[name]] = off.get(subjects[name], 0.0) + difference - middle
+    if len(off) < 2:
         return middle, math.nan, math.nan
-    half = float(student.ppf(0.975, count - 1) * differences.std(ddof=1) / math.sqrt(count))
+    error = math.sqrt(len(off) / (len(off) - 1) * sum(value**2 for value in off.values())) / count
+    half = float(student.ppf(0.975, len(off) - 1)) * error
     return middle, middle - half, middle + half
 
 
@@ -215,14 +235,17 @@ def summary(each: Sequence[Row], costs: Mapping[str, Mapping[str, object]]) -> l
         }
         for method, values in by_figure.items():
             means = {figure: float(np.mean(list(pictures.values()))) for figure, pictures in values.items()}
-            row: Row = {"test_set": test_set, "method": method, "pictures": len(methods[method])} | dict(costs[method])
+            subjects = {name: str(picture["subject"]) for name, picture in methods[method].items()}
+            row: Row = {"test_set": test_set, "method": method, "pictures": len(subjects), "subjects": len(set(subjects.values()))}
+            row |= costs[method]
             row |= {figure: f"{means[figure]:.{decimals}f}" for figure, decimals in FIGURES.items()}
             row["gain_db"] = f"{means['psnr_db'] - float(np.mean(list(by_figure['bicubic']['psnr_db'].values()))):.2f}"
             if method != PEERS[0]:
                 for figure in dict.fromkeys(BEYOND.values()):
                     names = (f"{figure}_beyond{end}" for end in ("", "_low", "_high"))
-                    ends = beyond(values[figure], by_figure[PEERS[0]][figure])
-                    row |= {name: f"{end:+.{FIGURES[figure]}f}" for name, end in zip(names, ends, strict=True)}
+                    ends = beyond(values[figure], by_figure[PEERS[0]][figure], subjects)
+                    told = ("" if math.isnan(end) else f"{end:+.{FIGURES[figure]}f}" for end in ends)
+                    row |= dict(zip(names, told, strict=True))
             table.append(row)
     return table
 
@@ -263,7 +286,7 @@ def main() -> None:
             for way in chosen:
                 costs[way.name] = dict(zip(COSTS, (way.parameters, round(way.macs)), strict=True))
                 each = [row for row in each if (row["test_set"], row["method"]) != (test_set.name, way.name)]
-                each = put(each, measured(test_set, way), EACH_COLUMNS[:3])
+                each = put(each, measured(test_set, way), KEY)
                 write_rows(EACH, EACH_COLUMNS, each)
                 print(test_set.name, way.name, flush=True)
     table = summary(each, costs)

@@ -36,8 +36,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
+from scenes import SPAIN, open_scene
 from scipy.ndimage import correlate1d
 
 from sr_geo.consistency import Sensor, make_block_consistent, make_consistent
@@ -128,7 +128,7 @@ def naip(root: Path) -> Source:
 
 def spain(root: Path) -> Source:
     """Sentinel-2, 10 m taken as truth (Wald's protocol); B2, B3, B4, B8 of the 13."""
-    return one_scene("spain", root / "sentinel2/sen1floods11_spain_7370579_S2_13band.tif", (2, 3, 4, 8), RGBN)
+    return one_scene("spain", root / "sentinel2" / SPAIN, (2, 3, 4, 8), RGBN)
 
 
 def denmark(root: Path) -> Source:
@@ -160,7 +160,7 @@ def lc08(root: Path) -> Source:
 
 def read(path: Path, channels: Sequence[int], *, rows: tuple[int, int] | None = None, columns: tuple[int, int] | None = None) -> Float:
     """Bands of a raster, cut to a multiple of the scale."""
-    with rasterio.open(path) as dataset:
+    with open_scene(path) as dataset:
         top, bottom = rows or (0, dataset.height)
         left, right = columns or (0, dataset.width)
         bottom -= (bottom - top) % SCALE

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
+from scenes import SPAIN, open_scene
 from scipy.ndimage import binary_dilation, gaussian_filter
 
 from sr_geo import psf
@@ -31,7 +31,6 @@ SATELLITE = Path(os.environ.get("SR_GEO_DATA", "../shared/data")) / "satellite"
 AGNET = "landsat/agnet_lc8_northdakota_2015245.tif"
 LC08 = "landsat/LC08_L1TP_{}_20200518_20200518_01_RT{}.TIF"
 DENMARK = "sentinel2/denmark_20160508_BGR_B2B3B4_uint16_10m.tif"
-SPAIN = "sentinel2/sen1floods11_spain_7370579_S2_13band.tif"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ class Part:
 
 def read(path: Path | str, band: int, rows: slice = slice(None), columns: slice = slice(None)) -> tuple[Float, Mask]:
     """One band (from 1) as float32 with 0 taken for nodata."""
-    with rasterio.open(SATELLITE / path) as dataset:
+    with open_scene(SATELLITE / path) as dataset:
         values: NDArray[np.float32] = dataset.read(band)[rows, columns].astype(np.float32)
     return values, values > 0
 
@@ -74,7 +73,7 @@ def test_parts() -> Iterator[Part]:
     for number, name in enumerate(("B2", "B3", "B4"), start=1):
         yield Part("Denmark", name, (read(DENMARK, number),))
     for number, name in ((2, "B2"), (3, "B3"), (4, "B4"), (8, "B8")):
-        yield Part("Spain", name, (read(SPAIN, number),))
+        yield Part("Spain", name, (read(f"sentinel2/{SPAIN}", number),))
 
 
 def product_parts() -> Iterator[Part]:
@@ -87,7 +86,7 @@ def product_parts() -> Iterator[Part]:
             yield Part(source, name, tuple((band[window], valid[window]) for window in windows))
 
     yield from whole("Sentinel-2 Denmark", DENMARK, {1: "B2", 2: "B3", 3: "B4"})
-    yield from whole("Sentinel-2 Spain", SPAIN, {2: "B2", 3: "B3", 4: "B4", 8: "B8"})
+    yield from whole("Sentinel-2 Spain", f"sentinel2/{SPAIN}", {2: "B2", 3: "B3", 4: "B4", 8: "B8"})
     yield from whole("Landsat 8 Ag-Net", AGNET, {1: "blue", 2: "green", 3: "red", 4: "nir"})
     yield from whole("Landsat 8 224078", LC08.format("224078", ""), {1: "band 1", 2: "band 2", 3: "band 3"})
     for number, name in ((2, "blue"), (3, "green"), (4, "red")):

@@ -88,15 +88,20 @@ def test_a_row_measured_again_takes_its_place_and_a_new_one_follows_its_test_set
 
 def test_differences_are_formed_picture_by_picture(peers: ModuleType) -> None:
     # t of 0.975 with two degrees of freedom is 4.3027; the differences 1, 2, 3 have a standard deviation of 1.
-    middle, low, high = peers.beyond({"a": 11.0, "b": 22.0, "c": 33.0}, {"c": 30.0, "b": 20.0, "a": 10.0})
-    assert (middle, low, high) == pytest.approx((2.0, 2.0 - 4.3027 / 3**0.5, 2.0 + 4.3027 / 3**0.5), abs=1e-4)
-    assert [np.isnan(value) for value in peers.beyond({"a": 1.0}, {"a": 0.5})] == [False, True, True]
+    ours, theirs = {"a": 11.0, "b": 22.0, "c": 33.0}, {"c": 30.0, "b": 20.0, "a": 10.0}
+    expected = pytest.approx((2.0, 2.0 - 4.3027 / 3**0.5, 2.0 + 4.3027 / 3**0.5), abs=1e-4)
+    assert peers.beyond(ours, theirs, {name: name for name in ours}) == expected
+    # A second picture of everybody that is like the first says nothing new.
+    twice, of_them = ({f"{name}{number}": value for name, value in one.items() for number in "12"} for one in (ours, theirs))
+    assert peers.beyond(twice, of_them, {name: name[0] for name in twice}) == expected
+    assert [np.isnan(value) for value in peers.beyond(ours, theirs, dict.fromkeys(ours, "one patient"))] == [False, True, True]
 
 
 def test_the_table_is_made_of_the_pictures(peers: ModuleType) -> None:
     psnr = {"bicubic": (20.0, 22.0), "realsr-df2k": (21.0, 24.0), "sr-geo (mine)": (23.0, 25.0)}
     each = [
-        {"test_set": "faces", "method": method, "picture": name, "psnr_db": value, "ssim": 0.5, "lpips": value / 100, "dists": 0.0}
+        {"test_set": "faces", "method": method, "picture": name, "subject": name}
+        | {"psnr_db": value, "ssim": 0.5, "lpips": value / 100, "dists": 0.0}
         for method, values in psnr.items()
         for name, value in zip("ab", values, strict=True)
     ]

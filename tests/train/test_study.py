@@ -468,8 +468,8 @@ def test_what_judges_gained_and_lost_is_told_seed_by_seed_and_not_counted_is_not
     assert study.tables.uncounted([row("bicubic", 0, 30.0), *counted, unchanged]) == []
     assert study.tables.uncounted([*counted, row("ESRGAN", 1, 30.0)]) == ["seed 1 (ESRGAN by reader)"]
     other = row("SRGAN", 1, 30.0, judge="another")
-    assert study.tables.figures([*rows, other])[-1].endswith("| 50 % (50–50) | – |")
-    assert "| 50 % (50–50) | 50 % (50–50), 1 of 3 seeds |" in "\n".join(study.tables.figures([*rows, other]))
+    assert study.tables.figures([*rows, other])[-1].endswith("| 50 % (50–50) | – |")  # of one seed
+    assert "| 50 % (50–50; 50/50/50) | 50 % (50–50), 1 of 3 seeds |" in "\n".join(study.tables.figures([*rows, other]))
 
 
 def test_plates_are_also_counted_among_those_whose_truth_is_read(study: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ FIGURES = {"psnr": 2, "ssim": 3, "lpips": 3, "dists": 3, "features": 3}
 """Columns, and their decimals."""
 NAMES = {"start": "L1 only", "srgan": "SRGAN", "esrgan": "ESRGAN", "control": "ESRGAN, further steps", "vgg19": "+ VGG19"} | {
     "mobilenetv2": "+ MobileNetV2",
-    "resnet152v2": "+ ResNet152V2",
+    "resnet152v2": "+ ResNet152V2 (stand-in)",
 }
 """What the table calls the plan's runs, in the order of its lines."""
 CONTROL = NAMES["control"]
@@ -43,9 +43,9 @@ def by_seed(rows: Sequence[Row]) -> dict[str, Row]:
 
 
 def identified(rows: Sequence[Row], judges: Sequence[str]) -> list[str]:
-    """For each judge the mean share, and the least and the greatest of the intervals' ends over the seeds that it was asked about.
+    """For each judge the share with its 95 % interval; of several seeds the means of these, which are no narrower, and the share of each.
 
-    Where these are fewer than were measured, how many they are.
+    Where the judge was asked about fewer seeds than were measured, how many they are.
     """
     cells, measured = [], len(by_seed(rows))
     for judge in judges:
@@ -53,10 +53,11 @@ def identified(rows: Sequence[Row], judges: Sequence[str]) -> list[str]:
         if not found:
             cells.append("–")
             continue
-        share = sum(float(row["identified"]) for row in found) / len(found)
-        low, high = min(float(row["low"]) for row in found), max(float(row["high"]) for row in found)
+        share, low, high = (sum(float(row[name]) for row in found) / len(found) for name in ("identified", "low", "high"))
+        each = "/".join(f"{100 * float(row['identified']):.0f}" for row in found)
+        seeds = "" if len(found) == 1 else f"; {each}"
         of = "" if len(found) == measured else f", {len(found)} of {measured} seeds"
-        cells.append(f"{100 * share:.0f} % ({100 * low:.0f}–{100 * high:.0f}){of}")
+        cells.append(f"{100 * share:.0f} % ({100 * low:.0f}–{100 * high:.0f}{seeds}){of}")
     return cells
 
 
