@@ -1,6 +1,8 @@
 """`sr-geo models …`."""
 
 from dataclasses import asdict
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 
 import click
@@ -90,8 +92,10 @@ def info(model: str) -> None:
         OUT.print(f"  trained    {leg.steps} steps in {leg.minutes:g} minutes, from {leg.start or 'fresh weights'}")
     for data in card.training:
         OUT.print(f"  trained on {data.share:.0%} {data.name} ({data.licence})")
-    for figure in card.quality:
-        OUT.print(f"  {figure.test_set}, {figure.condition}: {figure.metric} {figure.value:g}")
+    for test_set, figures in groupby(card.quality, attrgetter("test_set")):
+        OUT.print(f"  measured on {test_set}")
+        for condition, ours in groupby(figures, attrgetter("condition")):
+            OUT.print(f"    {condition}: {'; '.join(f'{figure.metric} {figure.value:g}' for figure in ours)}")
 
 
 @models.command("verify")

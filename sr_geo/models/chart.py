@@ -21,7 +21,7 @@ TEST_SET = "computed test chart"
 METRIC = "PSNR gain over bicubic, dB"
 TOLERANCE = {"fp32": 0.005, "fp16": 0.01, "int8": 0.05}
 """Decibels by which a figure may differ from the card's: other processors round otherwise, integers most of all. One figure
-does not tell every harm: noise of a tenth of the weights' own spread, on all layers, moves it beyond that in 12 of the 14 shipped
+does not tell every harm: noise of a tenth of the weights' own spread, on all layers, moves it beyond that in most of the shipped
 models, noise of a fifth in all. Whether a file is the shipped one its hash tells."""
 
 SIZE = 256

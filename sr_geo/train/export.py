@@ -29,6 +29,8 @@ HALF_TOLERANCE = 1e-3
 """With halves, as a share of the range of the result: a quarter of a step of 8 bits."""
 MOST_LOST = 0.1
 """Decibels of PSNR that int8 may cost."""
+HELD_OUT = "held-out imagery"
+"""What a card calls the pieces that this is measured on."""
 EDGE = 4
 """Low-resolution pixels at the edge of a piece that do not count: the network sees zeros beyond it."""
 _SHAPES = ((1, 40, 40), (1, 33, 57), (2, 64, 24))
@@ -178,7 +180,7 @@ def _card_for(card: Card, precision: Precision, lost: float | None, *, in_unit: 
     if in_unit and precision != "fp32":
         changes["commutes_with_gain_and_offset"] = False
     if lost is not None:
-        figure = Quality(test_set="held-out imagery", condition="int8 against float32", metric="PSNR lost, dB", value=round(lost, 3))
+        figure = Quality(test_set=HELD_OUT, condition="int8 against float32", metric="PSNR lost, dB", value=round(lost, 3))
         changes["quality"] = (*card.quality, figure)
     return card.model_copy(update=changes)
 

@@ -14,7 +14,7 @@ from sr_geo.train.export import write
 from sr_geo.train.quantise import halve
 from tests.onnx_models import card, write_model
 
-MODULES = ("ship", "benchmark_pictures", "result_table", "enlarging")
+MODULES = ("ship", "renew_cards", "benchmark_pictures", "result_table", "enlarging")
 
 
 @pytest.fixture
@@ -39,9 +39,12 @@ def test_weights_are_told_by_themselves_and_not_by_card_or_precision(scripts: Si
 def test_figures_of_other_weights_do_not_come_into_a_card(scripts: SimpleNamespace) -> None:
     row = {"domain": "face", "test_set": "people", "input": "bicubic", "method": "network", "pictures": "36"}
     figures = {"psnr_db": "33.31", "gain_db": "2.55", "ssim": "0.9", "lpips": "0.2"}
-    table = [row | figures | {"weights": "aa"}, row | figures | {"method": "bicubic", "weights": ""}]
+    bicubic = row | {"method": "bicubic", "weights": "", "psnr_db": "30.76", "gain_db": "0.00", "ssim": "0.8", "lpips": "0.4"}
+    table = [row | figures | {"weights": "aa"}, bicubic, bicubic | {"input": "trained", "ssim": "0.7"}]
     found = scripts.ship.of_pictures(table, "face", "network", "aa")
-    assert {one.metric: one.value for one in found} == {"PSNR gain over bicubic, dB": 2.55, "SSIM": 0.9, "LPIPS (AlexNet)": 0.2}
+    assert {one.metric: one.value for one in found} == {
+        "PSNR gain over bicubic, dB": 2.55, "SSIM": 0.9, "SSIM of bicubic": 0.8, "LPIPS (AlexNet)": 0.2, "LPIPS of bicubic": 0.4,
+    }  # fmt: skip
     assert {one.test_set for one in found} == {"people, 36 test pictures"}
     for domain, weights in (("face", "bb"), ("plate", "aa")):
         with pytest.raises(SystemExit, match="measure them first"):
@@ -52,7 +55,27 @@ def test_a_figure_of_satellites_that_was_not_measured_is_left_out(scripts: Simpl
     row = {"source": "naip", "method": "network+psf", "sigma": "1.6", "sigma_given": "1.6", "gain_db": "2.614", "ssim": "0.71", "lpips": ""}
     others = [row | {"sigma_given": "1.2"}, row | {"method": "bicubic"}]
     found = scripts.ship.of_satellites([row, *others])
-    assert [(one.metric, one.value) for one in found] == [("PSNR gain over bicubic, dB", 2.61), ("SSIM", 0.71)]
+    gain = "PSNR gain over bicubic, dB"
+    assert [(one.condition, one.metric, one.value) for one in found] == [
+        *(("sigma 1.6, no noise, told as it is", name, value) for name, value in ((gain, 2.61), ("SSIM", 0.71), ("SSIM of bicubic", 0.71))),
+        *(("sigma 1.6, no noise, told 1.2", name, value) for name, value in ((gain, 2.61), ("SSIM", 0.71))),
+    ]
+
+
+@pytest.mark.parametrize("name", entries())
+def test_figures_of_cards_are_those_of_the_tables(name: str, scripts: SimpleNamespace) -> None:
+    card = open_model(entries()[name].path, device="cpu", threads=1).card
+    found = scripts.renew_cards.measured(card, entries()[name].path)
+    assert len(found) >= 3
+    assert [figure for figure in card.quality if figure.test_set not in scripts.renew_cards.KEPT] == found
+
+
+def test_a_twin_is_held_to_what_its_network_gains(scripts: SimpleNamespace) -> None:
+    row = {"source": "naip", "method": "network+psf", "sigma": "1.6", "sigma_given": "1.6", "gain_db": "2.6", "ssim": "0.7"}
+    ours, good, bad = (scripts.ship.of_satellites([row | {"gain_db": gain}]) for gain in ("2.6", "2.5", "2.45"))
+    scripts.ship.check_losses("twin", ours, good)
+    with pytest.raises(SystemExit, match=r"as it is: 0\.15 dB; ship without"):
+        scripts.ship.check_losses("twin", ours, bad)
 
 
 def test_a_model_that_fails_half_way_leaves_what_is_shipped(
