@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from sr_geo.quality.identify import Compared, Share
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 RESULTS = REPOSITORY / "training" / "results"
 Row = dict[str, str]
@@ -127,6 +129,10 @@ def identification(table: Table) -> Iterator[Cell]:
             where = f"{label}, {judge}, {side}"
             yield Cell(where, "count", count, (of,))
             yield Cell(where, column, shown, (100.0 * hits / of, 100.0 * low, 100.0 * high))
+            change = Compared(before=Share(hits=0, count=0), gained=int(row["gained"]), lost=int(row["lost"]))
+            beyond_chance = change.p_value < 0.05
+            assert shown.startswith("**") == (beyond_chance and change.gained > change.lost), f"{where}, {column}"
+            assert shown.endswith("▼") == (beyond_chance and change.gained < change.lost), f"{where}, {column}"
 
 
 def reading(table: Table) -> Iterator[Cell]:
@@ -157,6 +163,10 @@ MEASURES = {
     "seen again, DN": "seen_again",
     "3 × 3 pixels:": "ndvi3_rmse",
     "10 × 10 pixels:": "ndvi10_rmse",
+    "zonal 3 × 3:": "zonal3_mae",
+    "improvement": "im",
+    "omission": "om",
+    "hallucination": "ha",
 }
 METHODS = {
     "bicubic": "bicubic",
@@ -215,6 +225,11 @@ def pictures(table: Table) -> Iterator[Cell]:
             yield Cell(f"{label}, {made}", title, shown, tuple(float(row[measure]) for row in rows))
 
 
+def counts(row: Row) -> tuple[float, ...]:
+    """Pictures, and of whom where several are of one."""
+    return tuple(float(row[name]) for name in ("pictures", "subjects")[: 2 - (row["subjects"] == row["pictures"])])
+
+
 def peers(table: Table) -> Iterator[Cell]:
     """Beside published networks: a cell has several measures, which the text above the table names."""
     if not {"test pictures", "RealSR DF2K"} <= set(table.header):
@@ -232,7 +247,7 @@ def peers(table: Table) -> Iterator[Cell]:
             wanted = plain("lanczos3" if column == "Lanczos" else column)
             rows = [row for row in read("peers.csv") if row["test_set"] == name and plain(row["method"]) == wanted]
             assert len(rows) == 1, f"peers.csv has {len(rows)} rows that are {column!r} of {name!r}"
-            yield Cell(label, "count", count, (float(rows[0]["pictures"]),))
+            yield Cell(label, "count", count, counts(rows[0]))
             yield Cell(label, column, shown, tuple(float(rows[0][measure]) for measure in measures))
 
 
@@ -244,9 +259,10 @@ def beyond(table: Table) -> Iterator[Cell]:
         name, _, count = label.rpartition(", ")
         ours = [row for row in read("peers.csv") if row["test_set"] == name and row["method"].startswith("sr-geo")]
         default, leaning = sorted(ours, key=lambda row: "perceptual" in row["method"])
-        yield Cell(label, "count", count, (float(default["pictures"]),))
+        yield Cell(label, "count", count, counts(default))
         for row, measure, shown in zip((default, default, leaning, leaning), ("psnr_db", "lpips") * 2, cells, strict=True):
-            yield Cell(label, measure, shown, tuple(float(row[f"{measure}_beyond{end}"]) for end in ("", "_low", "_high")))
+            ends = ("", "_low", "_high") if row[f"{measure}_beyond_low"] else ("",)  # of one patient there is no interval
+            yield Cell(label, measure, shown, tuple(float(row[f"{measure}_beyond{end}"]) for end in ends))
 
 
 def sets(table: Table) -> Iterator[Cell]:
@@ -279,13 +295,15 @@ def satellites(table: Table) -> Iterator[Cell]:
     for row in table.rows:  # an empty one stands for that of the row before
         labels.append(known(SOURCES, next((name for name in SOURCES if row[0].startswith(name)), row[0])) if row[0] else labels[-1])
     bands = next(name for name in ("rgb", "rgbn") if set(labels) <= {row["source"] for row in read(f"satellite-{name}-x4.csv")})
+    told = int("told" in table.header)
     for source, (_, sigma, *cells) in zip(labels, table.rows, strict=True):
-        for (title, measure, methods), shown in zip(measured(table.header[2:]), cells, strict=True):
+        for (title, measure, methods), shown in zip(measured(table.header[2 + told :]), cells[told:], strict=True):
             values = []
             for method in methods or [own_method(table)]:
                 file = f"satellite-{bands}{'-perceptual' * (method == 'perceptual')}-x4.csv"
                 path = "network+psf" if method in {"network", "perceptual"} else method
-                values.append(float(the_one(file, source=source, sigma=sigma, sigma_given=sigma, method=path)[measure]))
+                given = cells[0] if told and path == "network+psf" else sigma
+                values.append(float(the_one(file, source=source, sigma=sigma, sigma_given=given, method=path)[measure]))
             yield Cell(f"{source}, {sigma}", title, shown, tuple(values))
 
 
