@@ -15,9 +15,9 @@ dates, and the middle of both Sentinel-2 scenes, in natural colours, stretched b
 as people make pictures of it, seen through a blur of 1.6 and pixels of 4 × 4. All others: antialiased bicubic reduction. Inputs and
 results are rounded to 8 bits.
 
-Every network sees the picture with 8 mirrored pixels around it, which are cut off. `sr-geo` is a shipped model with what the command does
-after it by default; for satellite imagery it is told the blur, which the others cannot be. So there the others run once more with what
-`sr-geo` does after the network, told the same blur: `NAME, held`.
+Every network sees the picture with 8 mirrored pixels around it (ours for satellite imagery 7), which are cut off. `sr-geo` is a shipped
+model with what the command does after it by default; for satellite imagery it is told the blur, which the others cannot be. So there the
+others run once more with what `sr-geo` does after the network, told the same blur: `NAME, held`.
 
 PSNR of all bands together (peak 255) and SSIM with 8 pixels off on every side, LPIPS 0.1 (AlexNet), DISTS. `…_beyond`: the mean, picture
 by picture, of a figure less that of RealSR-DF2K, `…_low` and `…_high` its 95 % interval after Student. Pictures of one patient or person
