@@ -1,27 +1,29 @@
 """The evidence script in training/: its sensor and interpolations are written apart from the package, and must agree with it."""
 
-import importlib.util
+import importlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+import rasterio
+from affine import Affine
+from rasterio.warp import reproject
 
 from sr_geo.consistency import Sensor, seen
 from sr_geo.quality.metrics import psnr
 
 
 @pytest.fixture(scope="module")
-def script(repository: Path) -> ModuleType:
-    path = repository / "training" / "benchmark_satellite.py"
-    spec = importlib.util.spec_from_file_location("benchmark_satellite", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # its dataclasses look themselves up
-    spec.loader.exec_module(module)
-    return module
+def script(repository: Path) -> Iterator[ModuleType]:
+    folder = repository / "training"
+    sys.path.insert(0, str(folder))  # it imports its neighbours
+    yield importlib.import_module("benchmark_satellite")
+    sys.path.remove(str(folder))
+    for name in ("benchmark_satellite", "scenes"):
+        sys.modules.pop(name, None)
 
 
 def picture(bands: int = 4, size: tuple[int, int] = (96, 128)) -> np.ndarray:
@@ -95,3 +97,23 @@ def test_the_test_pictures_are_the_held_out_ones(script: ModuleType, data_root: 
         red = dataset.read(1)
     assert np.array_equal(source.images[0][script.RGBN.index("red")], red[572:720, :616])
     assert psnr(source.images[0], source.images[0], data_range=255.0).together == np.inf
+
+
+def test_a_scene_on_a_grid_of_degrees_is_read_on_that_of_its_sensor(script: ModuleType, tmp_path: Path) -> None:
+    scenes = sys.modules["scenes"]
+    values = np.random.default_rng(3).integers(1, 10_000, (2, 540, 440)).astype(np.int16)
+    taken = scenes.TAKEN["transform"] @ Affine.translation(-24, -20)
+    degrees = Affine(8.983e-5, 0.0, -0.7818936, 0.0, -8.983e-5, 38.1288126)
+    profile = {"driver": "GTiff", "dtype": "int16", "count": 2, "nodata": 0}
+    with rasterio.open(tmp_path / "taken.tif", "w", crs="EPSG:32630", transform=taken, width=440, height=540, **profile) as dataset:
+        dataset.write(values)
+    doubled = np.zeros((2, 512, 512), np.int16)
+    reproject(values, doubled, src_transform=taken, src_crs="EPSG:32630", dst_transform=degrees, dst_crs="EPSG:4326", tolerance=0.0)
+    with rasterio.open(tmp_path / scenes.SPAIN, "w", crs="EPSG:4326", transform=degrees, width=512, height=512, **profile) as dataset:
+        dataset.write(doubled)
+    assert 0.15 < (doubled[:, :, 1:] == doubled[:, :, :-1]).mean() < 0.25
+    with scenes.open_scene(tmp_path / scenes.SPAIN) as dataset:
+        found = dataset.read()
+    assert (found == values[:, 20 : 20 + found.shape[1], 24 : 24 + found.shape[2]]).mean() > 0.99  # the rest are its neighbours: GDAL projects to an eighth of a pixel
+    with scenes.open_scene(tmp_path / "taken.tif") as dataset:
+        np.testing.assert_array_equal(dataset.read(), values)  # all other files are read as they are
