@@ -114,6 +114,7 @@ def test_a_scene_on_a_grid_of_degrees_is_read_on_that_of_its_sensor(script: Modu
     assert 0.15 < (doubled[:, :, 1:] == doubled[:, :, :-1]).mean() < 0.25
     with scenes.open_scene(tmp_path / scenes.SPAIN) as dataset:
         found = dataset.read()
-    assert (found == values[:, 20 : 20 + found.shape[1], 24 : 24 + found.shape[2]]).mean() > 0.99  # the rest are its neighbours: GDAL projects to an eighth of a pixel
+    # The rest are neighbours: GDAL projects to an eighth of a pixel.
+    assert (found == values[:, 20 : 20 + found.shape[1], 24 : 24 + found.shape[2]]).mean() > 0.99
     with scenes.open_scene(tmp_path / "taken.tif") as dataset:
         np.testing.assert_array_equal(dataset.read(), values)  # all other files are read as they are
