@@ -20,6 +20,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 from pydantic import BaseModel, ConfigDict, Field, computed_field
+from threadpoolctl import threadpool_limits
 
 from sr_geo.errors import EvaluationError, InputError, MissingPartError
 from sr_geo.quality.identify_networks import Colours, Descriptor
@@ -197,7 +198,8 @@ def identify_folders(
         labels: table (CSV) with a column `file` and, for plates, `text`; else `identity`, of every picture that is compared, and, if
             only some are the gallery, `role` (``gallery`` or ``probe``).
         before: folder of other pictures of the same, for instance interpolated ones, to compare with.
-        threads: of the reader.
+        threads: of the reader, and of linear algebra, whose threads wait for each other where the processor is busy; None: as many as
+            there are.
 
     Raises:
         InputError: a folder or a picture is missing or cannot be read.
@@ -227,20 +229,21 @@ def identify_folders(
         _check_identities(labels, used)
     entries = [Entry(name, open_colours(theirs[name]), _identity(table, name)) for name in known]
     found = []
-    for descriptor in _descriptors(kind):
-        now = identify(entries, list(_probes(names, theirs, ours, table)), descriptor, apart=apart)
-        true = identify(entries, list(_probes(names, theirs, theirs, table)), descriptor, apart=apart) if apart else None
-        old = None if earlier is None else identify(entries, list(_probes(names, theirs, earlier, table)), descriptor, apart=apart)
-        found.append(
-            Identified(
-                by=descriptor.name,
-                gallery=len(entries),
-                truth=None if true is None else share(true),
-                enhanced=share(now),
-                compared=None if old is None else compare(old, now),
-                missed=tuple(name for name, hit in zip(names, now, strict=True) if not hit),
+    with threadpool_limits(threads, user_api="blas"):
+        for descriptor in _descriptors(kind):
+            now = identify(entries, list(_probes(names, theirs, ours, table)), descriptor, apart=apart)
+            true = identify(entries, list(_probes(names, theirs, theirs, table)), descriptor, apart=apart) if apart else None
+            old = None if earlier is None else identify(entries, list(_probes(names, theirs, earlier, table)), descriptor, apart=apart)
+            found.append(
+                Identified(
+                    by=descriptor.name,
+                    gallery=len(entries),
+                    truth=None if true is None else share(true),
+                    enhanced=share(now),
+                    compared=None if old is None else compare(old, now),
+                    missed=tuple(name for name, hit in zip(names, now, strict=True) if not hit),
+                )
             )
-        )
     return found
 
 
