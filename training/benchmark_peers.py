@@ -21,8 +21,8 @@ others run once more with what `sr-geo` does after the network, told the same bl
 
 PSNR of all bands together (peak 255) and SSIM with 8 pixels off on every side, LPIPS 0.1 (AlexNet), DISTS. `…_beyond`: the mean, picture
 by picture, of a figure less that of RealSR-DF2K, `…_low` and `…_high` its 95 % interval after Student. Pictures of one patient or person
-are not independent, so the interval is over these (`subjects`: how many there are; of one there is no interval). NAIP's pictures are dates
-of one place, and two scenes say next to nothing. Work is counted from the network's convolutions: multiplications a pixel of the result.
+are not independent, nor are NAIP's, dates of one place, so the interval is over these (`subjects`: how many there are; of one there is
+none). Two scenes say next to nothing. Work is counted from the network's convolutions: multiplications a pixel of the result.
 """
 
 import argparse
@@ -126,7 +126,7 @@ def picture(path: Path, *, gray: bool) -> Float:
 def test_sets(data: Path) -> Iterator[TestSet]:
     """All test sets; the smallest pictures, on which less than 64 pixels a side are left, are not among them."""
     naip = {path.stem: middle(natural(path, (1, 2, 3), (572, 723))) for path in sorted((data / "satellite/hr/naip").glob("*.tif"))}
-    yield TestSet("NAIP, test rows", "satellite", evenly(naip))
+    yield TestSet("NAIP, test rows", "satellite", evenly(naip), dict.fromkeys(naip, "one place"))
     scenes = data / "satellite/sentinel2"
     denmark = natural(scenes / "denmark_20160508_BGR_B2B3B4_uint16_10m.tif", (3, 2, 1))
     spain = natural(scenes / SPAIN, (4, 3, 2))

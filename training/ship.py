@@ -4,8 +4,8 @@
     python training/benchmark_satellite.py --model satellite-rgbn-x4
     python training/ship.py runs/satellite-rgbn-x4 training/results/satellite-rgbn-x4.csv          with what was measured
 
-    python training/ship.py runs/plate-rgb-x4 --int8 DIR                                           and an int8 twin, NAME-int8
-    python training/benchmark_pictures.py --data DIR --domain plate
+    sr-geo export runs/plate-rgb-x4 plate-rgb-x4-int8.onnx --precision int8 --data DIR             and an int8 twin, NAME-int8
+    python training/benchmark_pictures.py --data DIR --domain plate --model plate-rgb-x4 --model plate-rgb-x4-int8.onnx
     python training/ship.py runs/plate-rgb-x4 training/results/pictures.csv --int8 DIR
 
 Figures of pictures.csv are taken if they are of these very weights. Nothing is replaced before everything is made, and a twin that loses
@@ -58,8 +58,8 @@ METRICS = {
     "SSIM of bicubic": ("ssim", BICUBIC),
     "LPIPS (AlexNet)": ("lpips", ""),
     "LPIPS of bicubic": ("lpips", BICUBIC),
-    "error of the NDVI of 3 × 3 input pixels, RMS": ("ndvi3_rmse", ""),
-    "that of the input raster": ("ndvi3_rmse", "input"),
+    "NDVI error of 3 × 3 input pixels, RMS": ("ndvi3_rmse", ""),
+    "NDVI error of the input raster, RMS": ("ndvi3_rmse", "input"),
 }
 """Column of each figure, and of which other method it is."""
 DECIMALS = {"gain_db": 2, "ndvi3_rmse": 4}
@@ -98,7 +98,7 @@ def of_pictures(table: list[Row], domain: str, method: str, weights: str) -> lis
     found: list[Quality] = []
     for row in rows:
         same = {str(one["method"]): one for one in table if all(one[key] == row[key] for key in ("domain", "test_set", "input"))}
-        test_set = f"{SHOWN.get(str(row['test_set']), row['test_set'])}, {row['pictures']} test pictures"
+        test_set = f"{SHOWN.get(str(row['test_set']), row['test_set'])}, {row['pictures']} test picture{'s' * (row['pictures'] != '1')}"
         found += figures(row, same, test_set, INPUTS[str(row["input"])])
     return found
 
@@ -121,8 +121,11 @@ def check_losses(name: str, quality: Sequence[Quality], twin: Sequence[Quality])
     Raises:
         SystemExit: it loses more than `MOST_LOST`.
     """
-    gains = [{f"{one.test_set}, {one.condition}": one.value for one in each if "gain" in one.metric} for each in (quality, twin)]
-    lost = {place: round(gains[0][place] - gain, 3) for place, gain in gains[1].items()}
+    gains = ({f"{one.test_set}, {one.condition}": one.value for one in each if "gain" in one.metric} for each in (quality, twin))
+    whole, bytes_only = gains
+    if not bytes_only or whole.keys() != bytes_only.keys():
+        raise SystemExit(f"{name}: its network and it were not measured on the same test sets; run training/benchmark_pictures.py on both")
+    lost = {place: round(whole[place] - gain, 3) for place, gain in bytes_only.items()}
     too_much = "; ".join(f"{place}: {loss:g} dB" for place, loss in lost.items() if loss > MOST_LOST)
     if too_much:
         raise SystemExit(f"{name}: loses more than {MOST_LOST} dB of PSNR on {too_much}; ship without --int8")
@@ -156,6 +159,8 @@ def main() -> None:
     name, domain, leaning = recipe["name"], recipe["domain"], recipe["leaning"]
     if arguments.int8 and leaning != "fidelity":
         parser.error("--int8: of a model that leans to perception there is no twin")
+    if arguments.int8 and not arguments.results:
+        parser.error("--int8: give the table of what was measured of both")
     table = read_rows(arguments.results) if arguments.results else []
     with TemporaryDirectory(dir=WEIGHTS.parent) as folder:
         path, twin = Path(folder) / f"{name}.onnx", Path(folder) / f"{name}-int8.onnx"
@@ -169,7 +174,7 @@ def main() -> None:
             lost = export_checkpoint(arguments.run, twin, precision="int8", data=arguments.int8).psnr_lost
             if lost is None or lost > MOST_LOST:
                 raise SystemExit(f"{twin.stem}: loses {lost} dB of PSNR on held-out imagery, more than {MOST_LOST}; ship without --int8")
-            of_twin = of_pictures(table, domain, METHODS[leaning] + INT8, fingerprint(twin)) if table else []
+            of_twin = of_pictures(table, domain, METHODS[leaning] + INT8, fingerprint(twin))
             check_losses(twin.stem, quality, of_twin)
             name_twin(twin, name, of_twin)
             made.append(twin)

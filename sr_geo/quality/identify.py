@@ -19,7 +19,7 @@ from typing import Literal
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
-from pydantic import BaseModel, ConfigDict, Field, computed_field
+from pydantic import BaseModel, ConfigDict, Field
 from threadpoolctl import threadpool_limits
 
 from sr_geo.errors import EvaluationError, InputError, MissingPartError
@@ -75,17 +75,8 @@ class Compared(_Part):
     lost: int
     """Identified before and not now: correct turned wrong."""
 
-    @computed_field  # type: ignore[prop-decorator]
-    @property
-    def p_value(self) -> float:
-        """Exact test of McNemar (1947), two-sided: how often chance alone makes gained and lost differ as much as this or more.
-
-        It takes the pictures for independent of each other.
-        """
-        from scipy.stats import binomtest  # takes half a second
-
-        changed = self.gained + self.lost
-        return float(binomtest(self.gained, changed, 0.5).pvalue) if changed else 1.0
+    p_value: float
+    """How often chance alone makes gained and lost differ as much as this or more; see `chance`."""
 
 
 class Identified(_Part):
@@ -181,9 +172,15 @@ def share(found: Sequence[bool]) -> Share:
 def compare(before: Sequence[bool], now: Sequence[bool]) -> Compared:
     """What changed, picture by picture."""
     pairs = list(zip(before, now, strict=True))
-    return Compared(
-        before=share(before), gained=sum(new and not old for old, new in pairs), lost=sum(old and not new for old, new in pairs)
-    )
+    gained, lost = sum(new and not old for old, new in pairs), sum(old and not new for old, new in pairs)
+    return Compared(before=share(before), gained=gained, lost=lost, p_value=chance(gained, lost))
+
+
+def chance(gained: int, lost: int) -> float:
+    """Exact test of McNemar (1947), two-sided; it takes the pictures for independent of each other."""
+    from scipy.stats import binomtest  # takes half a second
+
+    return float(binomtest(gained, gained + lost, 0.5).pvalue) if gained + lost else 1.0
 
 
 def identify_folders(

@@ -100,9 +100,10 @@ def test_what_changed_is_counted_picture_by_picture() -> None:
 
 @pytest.mark.parametrize(("gained", "lost", "expected"), [(0, 0, 1.0), (1, 1, 1.0), (8, 0, 2 / 2**8), (1, 5, 14 / 2**6), (5, 1, 14 / 2**6)])
 def test_chance_of_a_change_is_that_of_coins(gained: int, lost: int, expected: float) -> None:
-    changed = Compared(before=Share(hits=10, count=20), gained=gained, lost=lost)
+    changed = compare([False] * gained + [True] * lost + [True, False], [True] * gained + [False] * lost + [True, False])
+    assert (changed.gained, changed.lost) == (gained, lost)
     assert changed.p_value == pytest.approx(expected)
-    assert json.loads(changed.model_dump_json())["p_value"] == pytest.approx(expected)
+    assert Compared.model_validate_json(changed.model_dump_json()) == changed
 
 
 @pytest.mark.parametrize(("text", "expected"), [("кz 123·ab-02", "KZ123AB02"), (" 1-AB\n", "1AB"), ("А 777 МР", "A777MP")])

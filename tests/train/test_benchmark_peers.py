@@ -94,6 +94,12 @@ def test_differences_are_formed_picture_by_picture(peers: ModuleType) -> None:
     # A second picture of everybody that is like the first says nothing new.
     twice, of_them = ({f"{name}{number}": value for name, value in one.items() for number in "12"} for one in (ours, theirs))
     assert peers.beyond(twice, of_them, {name: name[0] for name in twice}) == expected
+    # Of a subject with three pictures and one with one, whose mean differences are 1 and 5: 2 in the mean, off by 3 · (1 − 2) and 5 − 2.
+    unequal = {"a1": 0.0, "a2": 1.0, "a3": 2.0, "b": 5.0}
+    error = np.sqrt(2 / 1 * (3.0**2 + 3.0**2)) / 4
+    half = 12.7062 * error
+    found = peers.beyond(unequal, dict.fromkeys(unequal, 0.0), {name: name[0] for name in unequal})
+    assert found == pytest.approx((2.0, 2.0 - half, 2.0 + half), rel=1e-4)
     assert [np.isnan(value) for value in peers.beyond(ours, theirs, dict.fromkeys(ours, "one patient"))] == [False, True, True]
 
 

@@ -76,6 +76,9 @@ def test_a_twin_is_held_to_what_its_network_gains(scripts: SimpleNamespace) -> N
     scripts.ship.check_losses("twin", ours, good)
     with pytest.raises(SystemExit, match=r"as it is: 0\.15 dB; ship without"):
         scripts.ship.check_losses("twin", ours, bad)
+    for one, other in ((ours, []), ([], good)):
+        with pytest.raises(SystemExit, match="not measured on the same test sets"):
+            scripts.ship.check_losses("twin", one, other)
 
 
 def test_a_model_that_fails_half_way_leaves_what_is_shipped(
@@ -88,6 +91,10 @@ def test_a_model_that_fails_half_way_leaves_what_is_shipped(
     (weights / "index.json").write_text('{"plain": "0"}', encoding="utf-8")
     before = {path.name: path.read_bytes() for path in weights.iterdir()}
     (run / "recipe.json").write_text('{"name": "plain", "domain": "photo", "leaning": "fidelity"}', encoding="utf-8")
+    table = tmp_path / "pictures.csv"
+    row = {"domain": "photo", "test_set": "Set5", "input": "bicubic", "method": "network", "pictures": "5", "gain_db": "1.0"}
+    row["weights"] = scripts.benchmark_pictures.fingerprint(weights / "plain.onnx")
+    scripts.result_table.write_rows(table, tuple(row), [row])
     made = []
 
     def export(checkpoint: Path, path: Path, *, precision: str = "fp32", **_: object) -> SimpleNamespace:
@@ -97,7 +104,7 @@ def test_a_model_that_fails_half_way_leaves_what_is_shipped(
 
     monkeypatch.setattr(scripts.ship, "export_checkpoint", export)
     monkeypatch.setattr(scripts.ship, "WEIGHTS", weights)
-    monkeypatch.setattr(sys, "argv", ["ship.py", str(run), "--int8", str(tmp_path)])
+    monkeypatch.setattr(sys, "argv", ["ship.py", str(run), str(table), "--int8", str(tmp_path)])
     with pytest.raises(SystemExit, match=r"loses 0\.3 dB"):
         scripts.ship.main()
     assert made[-1] == "int8"
