@@ -188,15 +188,18 @@ def shipped(domain: str, threads: int) -> list[Way]:
     return [opened(f"sr-geo ({entry.name})", entry.path, lambda model: ours(model, domain), threads) for entry in found]
 
 
+def judged(fine: Float, made: Float) -> dict[str, float]:
+    """The figures of a picture, in 8 bits as the true one."""
+    colours = [np.repeat(x, 3, axis=0) if len(x) == 1 else x for x in (fine, made)]
+    return dict(zip(FIGURES, (*figures(fine, made), dists(*colours)), strict=True))
+
+
 def measured(test_set: TestSet, way: Way) -> Iterator[Row]:
     """The figures of each picture."""
     for name, fine in test_set.pictures.items():
         made = bytes_of(way.enlarge(brought_down(fine, test_set.domain)))
-        colours = [np.repeat(x, 3, axis=0) if len(x) == 1 else x for x in (fine, made)]
         row: Row = {"test_set": test_set.name, "method": way.name, "picture": name, "subject": test_set.subjects.get(name, name)}
-        for figure, value in zip(FIGURES, (*figures(fine, made), dists(*colours)), strict=True):
-            row[figure] = f"{value:.5f}"
-        yield row
+        yield row | {figure: f"{value:.5f}" for figure, value in judged(fine, made).items()}
 
 
 def beyond(ours: Mapping[str, float], theirs: Mapping[str, float], subjects: Mapping[str, str]) -> tuple[float, float, float]:

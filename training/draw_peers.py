@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 import matplotlib as mpl
 import numpy as np
-from benchmark_peers import PEERS, ROOT, SHIPPED, TABLE, TestSet, brought_down, measured, natural, ways
+from benchmark_peers import PEERS, ROOT, SHIPPED, TABLE, brought_down, judged, natural, ways
 from benchmark_pictures import bytes_of
 from enlarging import SCALE
 from result_table import Row, read_rows
@@ -67,7 +67,6 @@ def middle(picture: Float) -> Float:
 def draw_sample(target: Path) -> None:
     """Truth, input and what each way makes of it."""
     truth = natural(SAMPLE, (3, 2, 1))
-    test = TestSet("Landsat sample", "satellite", {SAMPLE.stem: truth})
     low = brought_down(truth, "satellite")
     panels = [("Truth, 30 m", truth), ("Input, 120 m", np.repeat(np.repeat(low, SCALE, 1), SCALE, 2))]
     with TemporaryDirectory() as folder:
@@ -75,9 +74,9 @@ def draw_sample(target: Path) -> None:
             export_checkpoint(name, Path(folder) / f"{name}.onnx")
         for way in ways("satellite", Path(folder), None, 1):
             if way.name in NAMES:
-                (row,) = measured(test, way)
-                caption = f"{NAMES[way.name]}\n{float(str(row['psnr_db'])):.2f} dB, LPIPS {float(str(row['lpips'])):.3f}"
-                panels.append((caption, bytes_of(way.enlarge(low))))
+                made = bytes_of(way.enlarge(low))
+                found = judged(truth, made)
+                panels.append((f"{NAMES[way.name]}\n{found['psnr_db']:.2f} dB, LPIPS {found['lpips']:.3f}", made))
     dark, bright = np.percentile(middle(truth), (1, 99), axis=(0, 1))  # band by band: haze is bluer than soil
     figure, grid = plt.subplots(2, 4, figsize=(16.4, 9.0), layout="constrained")
     for axis in grid.ravel():

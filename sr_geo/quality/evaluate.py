@@ -19,7 +19,7 @@ from sr_geo.quality.metrics import SSIM_RADIUS, Moments, PerBand, Structure, dri
 from sr_geo.quality.multiscale import HALO, STEP, MultiScale, multiscale, nothing
 from sr_geo.quality.opensr import OpenSr, opensr
 from sr_geo.quality.pairing import Interpolated, Real, Selection, check_same_grid, coarser_by, in_unit_of, open_raster, paired
-from sr_geo.radiometry import Encoding, Mask
+from sr_geo.radiometry import Mask
 from sr_geo.raster.roles import default_sigma
 
 __all__ = ["Consistency", "Evaluation", "Measures", "Trust", "evaluate_rasters"]
@@ -125,8 +125,8 @@ def evaluate_rasters(
                 for index, band in enumerate(bands)
             ),
             interpolation=interpolation,
-            sam=_known(compared.physical.sam),
-            ergas=_known(compared.physical.ergas(scale)),
+            sam=_known(sums.sam),
+            ergas=_known(sums.ergas(scale, truth.encodings)),
             ergas_scale=scale,
             lpips=looks["lpips"][0] if "lpips" in looks else None,
             dists=looks["dists"][0] if "dists" in looks else None,
@@ -152,9 +152,6 @@ class _Compared:
     """Sums over a raster."""
 
     moments: Moments
-    """In stored values of the reference."""
-    physical: Moments
-    """In physical values: angles and shares of a mean are others where the stored zero is not the physical one."""
     structure: Structure
     multiscale: MultiScale
 
@@ -162,7 +159,7 @@ class _Compared:
 def _compare(truth: Selection, other: Selection | Interpolated, *, border: int, data_range: float, tile: int) -> _Compared:
     region = Window(border, border, truth.height - 2 * border, truth.width - 2 * border)
     none = np.zeros(len(truth.bands))
-    sums = physical = Moments(none.astype(np.int64), none, none, none, none, 0.0, 0)
+    sums = Moments(none.astype(np.int64), none, none, none, none, 0.0, 0)
     similarity, scales = Structure(none, none.astype(np.int64)), nothing(len(truth.bands))
     for window in _tiles(region, -(-tile // STEP) * STEP):
         around = window.padded(HALO).intersection(region)
@@ -173,9 +170,8 @@ def _compare(truth: Selection, other: Selection | Interpolated, *, border: int, 
         similarity += structure(x[near], y[near], data_range=data_range, valid=valid[near])
         scales += multiscale(x, y, data_range=data_range, valid=valid, core=window.relative_to(around))
         core = (slice(None), *window.relative_to(around).slices())
-        sums += moments(x[core], y[core], valid=valid[core])
-        physical += moments(_decoded(x[core], truth.encodings), _decoded(y[core], truth.encodings), valid=valid[core])
-    return _Compared(sums, physical, similarity, scales)
+        sums += moments(x[core], y[core], valid=valid[core], encodings=truth.encodings)
+    return _Compared(sums, similarity, scales)
 
 
 def _tiles(region: Window, tile: int) -> Iterator[Window]:
@@ -270,12 +266,9 @@ def _mean(values: Sequence[float], sizes: Sequence[int]) -> float:
 
 def _reflectance(raster: Selection, window: Window) -> tuple[Real, Mask]:
     values, valid = raster.read(window)
-    return _decoded(values, raster.encodings), valid
-
-
-def _decoded(values: Real, encodings: Sequence[Encoding]) -> Real:
-    """Stored values as physical ones, in the precision of `values`."""
-    return np.stack([plane * encoding.scale + encoding.offset for plane, encoding in zip(values, encodings, strict=True)])
+    for plane, encoding in zip(values, raster.encodings, strict=True):
+        plane[:] = plane * encoding.scale + encoding.offset
+    return values, valid
 
 
 def _all_measures(truth: Selection, compared: _Compared, data_range: float) -> tuple[Measures, ...]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sr_geo.consistency import Sensor, seen
-from sr_geo.radiometry import Float, Mask
+from sr_geo.radiometry import Encoding, Float, Mask
 
 Array = NDArray[Any]
 Sums = NDArray[np.float64]
@@ -43,7 +43,7 @@ class Moments:
     squared: Sums
     absolute: Sums
     angle: float
-    """Spectral angles in degrees, of `angles` pixels that are valid in every band and not black in either picture."""
+    """Spectral angles in degrees, between physical values, of `angles` pixels that are valid in every band and not black in either."""
     angles: int
 
     def __add__(self, other: "Moments") -> "Moments":
@@ -89,9 +89,13 @@ class Moments:
         mse = self.mse
         return PerBand(tuple(_decibel(data_range, value) for value in mse.bands), _decibel(data_range, mse.together))
 
-    def ergas(self, scale: int) -> float:
-        """Relative error of the synthesis (Wald, 2000): ``100 / scale · √ mean_b (rmse_b / mean_b)²``; 0 is perfect."""
-        mean = np.array(_mean(self.reference, self.count).bands)
+    def ergas(self, scale: int, encodings: Sequence[Encoding] | None = None) -> float:
+        """Relative error of the synthesis (Wald, 2000): ``100 / scale · √ mean_b (rmse_b / mean_b)²``; 0 is perfect.
+
+        Where the pictures were stored values, `encodings` tells each band's: the mean is counted from the physical zero then.
+        """
+        zeros = [encoding.offset / encoding.scale for encoding in encodings or (Encoding(),) * len(self.count)]
+        mean = np.array(_mean(self.reference, self.count).bands) + zeros
         if not np.all(np.abs(mean) > 0.0):
             return math.nan
         return float(100.0 / scale * np.sqrt(np.mean((np.array(self.rmse.bands) / mean) ** 2)))
@@ -114,7 +118,9 @@ class Structure:
         return Structure(self.total + other.total, self.count + other.count)
 
 
-def moments(reference: Array, enhanced: Array, *, valid: Mask | None = None, border: int = 0) -> Moments:
+def moments(
+    reference: Array, enhanced: Array, *, valid: Mask | None = None, border: int = 0, encodings: Sequence[Encoding] | None = None
+) -> Moments:
     """Sums over the pixels of two pictures.
 
     Args:
@@ -122,6 +128,7 @@ def moments(reference: Array, enhanced: Array, *, valid: Mask | None = None, bor
         enhanced: same shape and unit.
         valid: ``(C, H, W)`` or ``(H, W)``, true where both pictures hold a value; all of it where None.
         border: pixels left out on every side.
+        encodings: of each band, where the pictures are stored values: spectral angles are between physical ones.
 
     Raises:
         ValueError: the shapes differ, or the border leaves nothing.
@@ -129,7 +136,8 @@ def moments(reference: Array, enhanced: Array, *, valid: Mask | None = None, bor
     truth, other, usable = prepare(reference, enhanced, valid, border)
     error = np.where(usable, other - truth, 0.0)
     truth_inside = np.where(usable, truth, 0.0)
-    angles = _angles(truth[:, usable.all(axis=0)], other[:, usable.all(axis=0)])
+    whole = usable.all(axis=0)
+    angles = _angles(_decoded(truth[:, whole], encodings), _decoded(other[:, whole], encodings))
     return Moments(
         count=usable.sum(axis=(1, 2), dtype=np.int64),
         reference=truth_inside.sum(axis=(1, 2)),
@@ -225,6 +233,14 @@ def _mean(total: Sums, count: Counts) -> PerBand:
 
 def _decibel(data_range: float, mse: float) -> float:
     return math.inf if mse == 0.0 else 10.0 * math.log10(data_range**2 / mse)
+
+
+def _decoded(pixels: Sums, encodings: Sequence[Encoding] | None) -> Sums:
+    """Physical values of ``(C, N)`` stored ones, in double precision."""
+    if encodings is None:
+        return pixels
+    decoded: Sums = pixels * np.array([[one.scale] for one in encodings]) + np.array([[one.offset] for one in encodings])
+    return decoded
 
 
 def _angles(x: Sums, y: Sums) -> Sums:

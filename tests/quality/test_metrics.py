@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from sr_geo.consistency import Sensor, make_consistent, seen
 from sr_geo.quality.metrics import SSIM_RADIUS, drift, moments, psnr, ssim, structure
+from sr_geo.radiometry import Encoding
 
 
 def picture(seed: int = 0, *, bands: int = 3, size: tuple[int, int] = (40, 56)) -> np.ndarray:
@@ -69,6 +70,16 @@ def test_spectral_angle_of_known_vectors() -> None:
     sums = moments(x, y)
     assert sums.angles == 2  # black has no direction
     assert sums.sam == pytest.approx((90.0 + 45.0) / 2.0)
+
+
+def test_spectral_figures_of_stored_values_are_those_of_physical_ones() -> None:
+    x, y = picture(0).astype(np.float64), picture(1).astype(np.float64)
+    encodings = [Encoding(2.0 + band, 30.0 * band) for band in range(len(x))]
+    physical = [np.stack([plane * one.scale + one.offset for plane, one in zip(each, encodings, strict=True)]) for each in (x, y)]
+    expected, found = moments(*physical), moments(x, y, encodings=encodings)
+    assert found.sam == pytest.approx(expected.sam)
+    assert found.ergas(4, encodings) == pytest.approx(expected.ergas(4))
+    assert found.psnr(255.0) == moments(x, y).psnr(255.0)
 
 
 def test_ergas_of_a_relative_error() -> None:

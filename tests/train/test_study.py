@@ -472,6 +472,18 @@ def test_what_judges_gained_and_lost_is_told_seed_by_seed_and_not_counted_is_not
     assert "| 50 % (50–50; 50/50/50) | 50 % (50–50), 1 of 3 seeds |" in "\n".join(study.tables.figures([*rows, other]))
 
 
+def test_a_stand_in_is_called_one_where_it_is_one(study: SimpleNamespace, tmp_path: Path) -> None:
+    plan = study.plan.read_plan()
+    runs = [study.plan.Run("medical", "resnet152v2", seed) for seed in (0, 1)]
+    for run, weights in zip(runs, ("distilled from vgg19: …", "Keras applications, ImageNet"), strict=True):
+        others = {"network": "vgg19", "weights": "VGG16 + identity layers"}
+        marked(plan, run, tmp_path, perceptual=[others, {"network": "resnet152v2", "weights": weights}])
+    names = [study.evaluate.named(run, tmp_path) for run in runs]
+    assert names == ["+ ResNet152V2 (stand-in)", "+ ResNet152V2"]
+    rows = [row(name, seed, 30.0) | {"test": "X-rays and CT"} for seed, name in enumerate([*names, "+ VGG19"])]
+    assert [one["system"] for one in study.evaluate.in_order(rows)] == ["+ VGG19", *names]
+
+
 def test_plates_are_also_counted_among_those_whose_truth_is_read(study: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(study.evaluate.tests, "by_reading", lambda truths, pictures: [True, False, True, False])
     hits = study.evaluate.judge("plate", [], [], [True, True, False, False])

@@ -27,7 +27,7 @@ import torch
 from legs import PROGRESS, described, take_over
 from plan import HERE, Plan, Run, read_plan
 from safetensors.torch import load_file
-from tables import NAMES, Row, of_one_plan, read, replaced, write
+from tables import NAMES, STAND_IN, Row, of_one_plan, read, replaced, write
 from trainer import finished
 
 from sr_geo.quality.dists import dists
@@ -137,16 +137,23 @@ def rows(plan: Plan, done: list[Run], runs: Path, data: Path, *, most: int) -> I
         readable = tests.by_reading(truths, [truth.picture for truth in truths]) if test.kind == "plate" else []
         inputs = [tests.coarse(test.kind, truth.picture, sigma=test.sigma) for truth in truths]
         methods: list[tuple[str, int, Method]] = [("bicubic", 0, tests.bicubic)]
-        methods += [(run.name, run.seed, generator(plan, run, runs)) for run in chosen]
+        methods += [(named(run, runs), run.seed, generator(plan, run, runs)) for run in chosen]
         before: dict[str, list[bool]] = {}
         for system, seed, method in methods:
             pictures = [method(low) for low in inputs]
             hits = judge(test.kind, truths, pictures, readable)
             before = before or hits
-            common = {"plan": plan.title, "domain": test.domain, "test": test.name, "system": NAMES.get(system, system), "seed": seed}
+            common = {"plan": plan.title, "domain": test.domain, "test": test.name, "system": system, "seed": seed}
             figures = common | {"pictures": len(truths)} | measure(truths, pictures, features)
             found = [figures | verdict(name, before[name], each) for name, each in hits.items()]
             yield [{column: str(value) for column, value in row.items()} for row in found]
+
+
+def named(run: Run, runs: Path) -> str:
+    """What the table calls a run."""
+    told = json.loads((runs / run.folder / "done.json").read_text(encoding="utf-8"))["perceptual"]
+    distilled = any(one["network"] == run.name and one["weights"].startswith("distilled from") for one in told)
+    return f"{NAMES.get(run.name, run.name)}{STAND_IN * distilled}"
 
 
 def record(plan: Plan, done: list[Run], runs: Path, table: Path) -> None:
@@ -160,7 +167,11 @@ def record(plan: Plan, done: list[Run], runs: Path, table: Path) -> None:
 def in_order(found: Iterable[Row]) -> list[Row]:
     """Rows by test and system as they are named above, then by seed."""
     tests_in_order, systems = [test.name for test in TESTS], ["bicubic", *NAMES.values()]
-    return sorted(found, key=lambda row: (tests_in_order.index(row["test"]), systems.index(row["system"]), int(row["seed"])))
+
+    def place(row: Row) -> tuple[int, int, int]:
+        return tests_in_order.index(row["test"]), systems.index(row["system"].removesuffix(STAND_IN)), int(row["seed"])
+
+    return sorted(found, key=place)
 
 
 def draw(table: Path, target: Path) -> None:

@@ -21,9 +21,11 @@ FIGURES = {"psnr": 2, "ssim": 3, "lpips": 3, "dists": 3, "features": 3}
 """Columns, and their decimals."""
 NAMES = {"start": "L1 only", "srgan": "SRGAN", "esrgan": "ESRGAN", "control": "ESRGAN, further steps", "vgg19": "+ VGG19"} | {
     "mobilenetv2": "+ MobileNetV2",
-    "resnet152v2": "+ ResNet152V2 (stand-in)",
+    "resnet152v2": "+ ResNet152V2",
 }
 """What the table calls the plan's runs, in the order of its lines."""
+STAND_IN = " (stand-in)"
+"""What is added to the name of a system whose added CNN has weights that were distilled from another one's."""
 CONTROL = NAMES["control"]
 AGAINST = ("psnr", "lpips", "dists")
 ADDED = "+ "
