@@ -35,12 +35,13 @@ ROOT = Path(__file__).resolve().parents[1]
 COLUMNS = ("domain", "side", "method", "by", "gallery", "hits", "count", "share", "low", "high", "gained", "lost")
 SIDES = {
     "medical": (100, 50, 25, 16, 12, 8, 6),
-    "satellite": (100, 50, 25, 16, 12, 8),
-    "face": (100, 50, 25, 16, 12, 8),
-    "face-person": (100, 50, 33, 25, 16, 12),
+    "satellite": (100, 25, 12),
+    "face": (100, 64, 50, 32, 25, 20, 16),
+    "face-person": (100, 50, 32, 25, 20, 16),
     "plate": (100, 64, 48, 32, 25, 20),
     "plate-rendered": (64, 48, 40, 32, 25),
 }
+"""Sizes of the input that docs/identify.md has; `--side` measures others."""
 RENDERED = 120
 Strip = tuple[Path, tuple[int, int, int], tuple[int, int | None], tuple[int, int | None]]
 """A file, its bands, and which rows and columns; None: to the end."""
